@@ -1,0 +1,130 @@
+"""The vocabulary every room speaks: specs of modalities, encoders, datasets and losses.
+
+Specs are small frozen values, so that listing and validating never import torch. What a spec
+builds is named by a string ``"package.module:function"`` that is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from geobind.errors import PluginError
+
+PLUGIN_API = 1
+"""Version of the hooks and specs; plugins written for this one and the one before load."""
+
+
+class Config(BaseModel):
+    """Base of every configuration: unknown keys are refused, values are frozen.
+
+    The docstring under a field becomes its help.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModalitySpec:
+    """A kind of observation of a place."""
+
+    name: str
+    """The word recipes, manifests and ``geobind bind --modality`` use."""
+    item: str
+    """What one item is, with its units; for people."""
+    summary: str
+    """One line of help."""
+    preview: str = ""
+    """``"package.module:function"`` that turns an item into a PIL image or a short string for reports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSpec:
+    """An encoder that a recipe can name as ``encoder: {type: NAME}`` for one modality."""
+
+    name: str
+    modality: str
+    config: type[Config]
+    build: str
+    """``"package.module:function"``: ``config -> geobind.Encoder``, with random weights."""
+    summary: str = ""
+    licence: str = ""
+    """Licence of the weights it loads, when there are any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec:
+    """A source of items that a recipe can name as ``dataset: {type: NAME}``."""
+
+    name: str
+    config: type[Config]
+    build: str
+    """``"package.module:function"``: ``config -> geobind.Dataset``."""
+    modalities: tuple[str, ...] = ()
+    """The modalities it holds; empty when its config decides."""
+    summary: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossSpec:
+    """A loss that a recipe can name as ``loss: {type: NAME}``."""
+
+    name: str
+    config: type[Config]
+    build: str
+    """``"package.module:function"``: ``config -> geobind.Loss``."""
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeSpec:
+    """A recipe a plugin ships; ``geobind bind --recipe NAME`` finds it."""
+
+    name: str
+    path: str
+    summary: str = ""
+
+
+Spec = ModalitySpec | EncoderSpec | DatasetSpec | LossSpec | RecipeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A spec with the config a recipe gave it: all that is needed to build the thing."""
+
+    spec: EncoderSpec | DatasetSpec | LossSpec
+    config: Config = field(compare=True)
+
+    @property
+    def type(self) -> str:
+        """The recipe's ``type:``."""
+        return self.spec.name
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ``{type: …, key: value}`` mapping that a recipe would hold, defaults included."""
+        return {"type": self.spec.name, **self.config.model_dump(mode="json")}
+
+    def build(self) -> Any:
+        """Import the builder and call it with the config."""
+        return load_object(self.spec.build)(self.config)
+
+
+def load_object(path: str) -> Callable[..., Any]:
+    """Import ``"package.module:name"``.
+
+    Raises:
+        PluginError: The module or the name in it does not exist; the cause is named.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{path!r} cannot be imported: {error}",
+            fix="The plugin that names it is broken or half installed; see `geobind plugins list`.",
+        ) from error
