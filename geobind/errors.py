@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 
 class GeobindError(Exception):
@@ -57,6 +58,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}Known: {', '.join(names) or 'none'}."
+
+
+def explain(item: dict[str, Any], known: Iterable[str]) -> str:
+    """One entry of pydantic's ``ValidationError.errors()`` in words, with the nearest key for an unknown one."""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {key!r}. {nearest(str(item['loc'][-1]), known).rstrip('.')}"
+    if item["type"] == "missing":
+        return f"key {key!r} is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    return message if not key else f"{key} = {item['input']!r}: {message}"
 
 
 @contextmanager

@@ -7,9 +7,9 @@ builds is named by a string ``"package.module:function"`` that is imported when 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -93,12 +93,15 @@ class RecipeSpec:
 Spec = ModalitySpec | EncoderSpec | DatasetSpec | LossSpec | RecipeSpec
 
 
+T = TypeVar("T", EncoderSpec, DatasetSpec, LossSpec)
+
+
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Generic[T]):
     """A spec with the config a recipe gave it: all that is needed to build the thing."""
 
-    spec: EncoderSpec | DatasetSpec | LossSpec
-    config: Config = field(compare=True)
+    spec: T
+    config: Config
 
     @property
     def type(self) -> str:

@@ -21,7 +21,7 @@ import pluggy
 from pydantic import ValidationError
 
 from geobind import hookspecs
-from geobind.errors import PluginError, RecipeError, nearest
+from geobind.errors import PluginError, RecipeError, explain, nearest
 from geobind.modality import (
     PLUGIN_API,
     Choice,
@@ -35,6 +35,7 @@ from geobind.modality import (
 
 GROUP = "geobind"
 HOOKS = ("geobind_modalities", "geobind_encoders", "geobind_datasets", "geobind_losses", "geobind_recipes")
+B = TypeVar("B", EncoderSpec, DatasetSpec, LossSpec)
 S = TypeVar("S", ModalitySpec, EncoderSpec, DatasetSpec, LossSpec, RecipeSpec)
 
 
@@ -170,25 +171,25 @@ class Plugins:
         known = nearest(name, (spec.name for spec in self.specs(ModalitySpec)))
         raise PluginError(f"unknown modality {name!r}", fix=known + self._suspects())
 
-    def encoder(self, modality: str, config: dict[str, Any]) -> Choice:
+    def encoder(self, modality: str, config: dict[str, Any]) -> Choice[EncoderSpec]:
         """Resolve ``encoder: {type: …}`` of a modality and validate its keys."""
         return self._choose("encoder", [s for s in self.specs(EncoderSpec) if s.modality == modality], config, modality)
 
-    def dataset(self, config: dict[str, Any]) -> Choice:
+    def dataset(self, config: dict[str, Any]) -> Choice[DatasetSpec]:
         """Resolve ``dataset: {type: …}`` and validate its keys."""
         return self._choose("dataset", self.specs(DatasetSpec), config)
 
-    def loss(self, config: dict[str, Any]) -> Choice:
+    def loss(self, config: dict[str, Any]) -> Choice[LossSpec]:
         """Resolve ``loss: {type: …}`` and validate its keys."""
         return self._choose("loss", self.specs(LossSpec), config)
 
     def _choose(
         self,
         what: str,
-        specs: Iterable[EncoderSpec] | Iterable[DatasetSpec] | Iterable[LossSpec],
+        specs: Iterable[B],
         config: dict[str, Any],
         modality: str = "",
-    ) -> Choice:
+    ) -> Choice[B]:
         by_name = {spec.name: spec for spec in specs}
         values = dict(config)
         name = values.pop("type", None)
@@ -200,7 +201,8 @@ class Plugins:
         try:
             return Choice(spec, spec.config.model_validate(values))
         except ValidationError as error:
-            raise RecipeError(explain(error, spec.config), where=f"{what} {name!r}") from error
+            sentences = (explain(dict(item), spec.config.model_fields) for item in error.errors())
+            raise RecipeError("; ".join(sentences), where=f"{what} {name!r}") from error
 
     def _raise_if_named(self, name: str) -> None:
         """When a user names something of an unsound plugin, its reason is the answer."""
@@ -212,20 +214,6 @@ class Plugins:
         """Plugins that did not load, since an unknown name may well be theirs."""
         unsound = [f"{r.name!r} is {r.status} ({r.reason})" for r in self.records if r.status != "ok"]
         return f" Not loaded: plugin {'; plugin '.join(unsound)}." if unsound else ""
-
-
-def explain(error: ValidationError, model: type[Any]) -> str:
-    """A pydantic error in one sentence, with the nearest known key for an unknown one."""
-    parts = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            parts.append(f"unknown key {key!r}. {nearest(str(item['loc'][-1]), model.model_fields).rstrip('.')}")
-        elif item["type"] == "missing":
-            parts.append(f"key {key!r} is missing")
-        else:
-            parts.append(f"key {key!r} = {item['input']!r}: {item['msg']}")
-    return "; ".join(parts)
 
 
 @cache

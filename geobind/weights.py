@@ -26,7 +26,8 @@ def package_file(package: str, version: str, path: str, sha256: str) -> Path:
     try:
         dist = distribution(package)
     except PackageNotFoundError:
-        raise WeightsError(f"the weights come in the package {package} {version}, which is absent", fix=install) from None
+        what = f"the weights come in the package {package} {version}, which is absent"
+        raise WeightsError(what, fix=install) from None
     if dist.version != version:
         raise WeightsError(f"the weights are pinned to {package} {version}; found {dist.version}", fix=install)
     return check_sha256(Path(str(dist.locate_file(path))), sha256)

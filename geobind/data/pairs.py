@@ -115,9 +115,7 @@ def _first_row(places: NDArray[np.str_]) -> dict[str, int]:
     return {place: row for row, place in reversed(list(enumerate(places.tolist())))}
 
 
-def _partners(
-    labels: NDArray[np.int64], candidates: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _partners(labels: NDArray[np.int64], candidates: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """For each label a random row of ``candidates`` that carries it."""
     order = np.argsort(candidates, kind="stable")
     ranked = candidates[order]

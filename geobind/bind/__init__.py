@@ -1,0 +1,1 @@
+"""Bind a modality to the anchor: one stage, one trainer, every modality."""

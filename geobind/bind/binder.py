@@ -1,0 +1,110 @@
+"""Bind the stages of a recipe in order: choose them, refuse what is not ready, run, resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from geobind.bind.interrupt import Interrupted
+from geobind.bind.run import Run
+from geobind.bind.stage import Binding, default_device
+from geobind.config import Plan, StagePlan
+from geobind.errors import SpaceError
+from geobind.progress import say
+from geobind.space.records import SpaceRecord
+
+
+def choose(
+    plan: Plan,
+    record: SpaceRecord | None,
+    *,
+    modality: str | None = None,
+    stage: str | None = None,
+    stale: bool = False,
+    with_required: bool = False,
+) -> list[StagePlan]:
+    """The stages to run: all of them, or those asked for with what they require.
+
+    Raises:
+        RecipeError: No such stage or modality in the recipe.
+        SpaceError: A required stage has not been bound, and ``with_required`` is not set; or nothing is stale.
+    """
+    if stage is not None:
+        wanted = [plan.stage(stage)]
+    elif modality is not None:
+        wanted = list(plan.stages_of(modality))
+    elif stale:
+        wanted = [s for s in plan.stages if record and s.config.modality in record.stale]
+        if not wanted:
+            raise SpaceError("no tower of this space is stale", fix="`geobind stages list` shows what is bound.")
+    else:
+        return list(plan.stages)
+    ready = set(record.towers[record.anchor].stages) if record else set()
+    names = {s.config.name for s in wanted}
+    needed = [name for s in wanted for name in s.requires if name not in ready and name not in names]
+    if needed and not with_required:
+        raise SpaceError(
+            f"the anchor is not ready for {', '.join(sorted(names))}: stage {needed[0]!r} comes first",
+            fix=f"Run `geobind bind --stage {needed[0]}`, or add --with-required.",
+        )
+    return [s for s in plan.stages if s.config.name in names | set(needed)]
+
+
+def bind(
+    plan: Plan, stages: Sequence[StagePlan], *, space: Path, runs: Path, resume: bool = False, device: str | None = None
+) -> Run:
+    """Bind the stages into the space folder.
+
+    A stage that is the first of the recipe to train the anchor starts a new anchor; so does any bind into an
+    empty folder. Towers bound to another anchor become stale.
+
+    Args:
+        plan: The recipe.
+        stages: The stages to run, in order; see :func:`choose`.
+        space: The space folder.
+        runs: Where run folders are made.
+        resume: Go on with the newest unfinished run of the same stages.
+        device: ``cpu`` or ``cuda``; a GPU when there is one by default.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        Interrupted: After Ctrl-C; the run can be resumed.
+    """
+    names = [stage.config.name for stage in stages]
+    settings = {"recipe": plan.name, "resolved": plan.resolved(), "space": space, "stages": names}
+    run = Run.unfinished(runs, **settings) if resume else None  # type: ignore[arg-type]
+    done = set(run.state["done"]) if run else set()
+    todo = [stage for stage in stages if stage.config.name not in done]
+    starts_anchor = any(stage.trains_anchor and not stage.requires for stage in todo)
+    exists = (space / "space.json").is_file()
+    binding = Binding(plan, space, fresh_anchor=starts_anchor or not exists, device=device or default_device())
+    binding.prepare(todo)
+    if run is None:
+        run = Run.start(runs, **settings)  # type: ignore[arg-type]
+    try:
+        for stage in todo:
+            start = time.monotonic()
+            metrics = binding.bind(stage, run)
+            run.stage_done(stage.config.name, {**metrics, "stage_seconds": time.monotonic() - start})
+            say(_summary(stage, metrics, time.monotonic() - start))
+    except Interrupted:
+        run.note(status="interrupted")
+        raise
+    except BaseException:
+        run.note(status="failed")
+        raise
+    run.note(status="finished")
+    if binding.record and binding.record.stale:
+        say(f"stale now: {', '.join(binding.record.stale)}; bind them again with `geobind bind --stale`")
+    return run
+
+
+def _summary(stage: StagePlan, metrics: dict[str, float], seconds: float) -> str:
+    config = stage.config
+    if not metrics:
+        return f"{config.name}: {config.modality} entered as it is (nothing learns)"
+    val = f", validation loss {metrics['val_loss']:.3f}" if "val_loss" in metrics else ""
+    return f"{config.name}: {config.modality} bound in {seconds:.1f} s, loss {metrics['loss']:.3f}{val}"

@@ -1,0 +1,252 @@
+"""Make a stage out of its plan: towers, pairs, sides; train it; write what changed into the space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geobind.bind.feature_cache import FeatureCache
+from geobind.bind.precision import choose_precision
+from geobind.bind.run import Run
+from geobind.bind.sides import make_side
+from geobind.bind.trainer import Example, Trainer
+from geobind.config import Plan, StagePlan
+from geobind.data.items import Dataset
+from geobind.data.pairs import Pairs, match
+from geobind.errors import DataError, RecipeError
+from geobind.loss import Loss
+from geobind.modality import Choice, EncoderSpec
+from geobind.progress import say, track
+from geobind.space.checkpoint import make_tower, read_record, read_tower, save_space
+from geobind.space.heads import Tower
+from geobind.space.records import Bound, SpaceRecord, TowerRecord
+
+
+@dataclass
+class Loaded:
+    """A tower in memory and where its initial weights came from."""
+
+    tower: Tower
+    weights: str
+    stages: tuple[str, ...] = ()
+
+
+class Binding:
+    """The towers, datasets and features of one ``bind``, shared by its stages.
+
+    Args:
+        plan: The recipe.
+        space: The space folder; may not exist yet.
+        fresh_anchor: Start a new anchor rather than go on with the folder's.
+        device: Where training happens.
+    """
+
+    def __init__(self, plan: Plan, space: Path, *, fresh_anchor: bool, device: str) -> None:
+        self.plan, self.space, self.device = plan, space, device
+        self.cache = FeatureCache()
+        self.datasets: dict[str, Dataset] = {}
+        self.towers: dict[str, Loaded] = {}
+        self.record = None if fresh_anchor and not (space / "space.json").is_file() else self._read(fresh_anchor)
+        self.fresh_anchor = self.record is None or fresh_anchor
+
+    def _read(self, fresh_anchor: bool) -> SpaceRecord:
+        record = read_record(self.space)
+        asked = (self.plan.recipe.anchor.modality, self.plan.recipe.space.dim)
+        if not fresh_anchor and asked != (record.anchor, record.dim):
+            raise RecipeError(
+                f"the recipe wants anchor {asked[0]!r} with {asked[1]} dimensions, the space has"
+                f" {record.anchor!r} with {record.dim}",
+                where=str(self.space),
+                fix="Bind into another folder with --space.",
+            )
+        return record
+
+    # -- what a stage needs -----------------------------------------------------------------------
+
+    def prepare(self, stages: list[StagePlan]) -> None:
+        """Build every tower and dataset of the stages first, so that nothing is missed hours later.
+
+        Raises:
+            WeightsError: Pretrained weights that are not at hand.
+            DataError: A dataset that cannot be read, or holds no pairs for a stage.
+            RecipeError: A frozen side with a random head.
+        """
+        self._prepare_anchor()
+        for stage in stages:
+            self._prepare_modality(stage)
+        for stage in stages:
+            if str(stage.config.train) != "none":
+                self.pairs(stage, "train")
+
+    def _prepare_anchor(self) -> None:
+        name = self.plan.recipe.anchor.modality
+        if self.fresh_anchor:
+            head, seed = self.plan.recipe.anchor.head, self.plan.stages[0].config.seed
+            tower = make_tower(self.plan.anchor, head, self.plan.recipe.space.dim, seed)
+            self.towers[name] = Loaded(tower, tower.encoder.load_pretrained())
+        else:
+            self.towers[name] = self._from_space(name)
+        self.towers[name].tower.to(self.device)
+
+    def _prepare_modality(self, stage: StagePlan) -> None:
+        config, dim = stage.config, self.plan.recipe.space.dim
+        earlier = [s.config.name for s in self.plan.stages if s.config.modality == config.modality]
+        if config.modality in self.towers:
+            return
+        if earlier[0] != config.name and self.record and config.modality in self.record.towers:
+            self.towers[config.modality] = self._from_space(config.modality)  # goes on from an earlier stage
+        else:
+            tower = make_tower(stage.encoder, config.head, dim, config.seed)
+            self.towers[config.modality] = Loaded(tower, tower.encoder.load_pretrained())
+            self._refuse_random_frozen(stage)
+        self.towers[config.modality].tower.to(self.device)
+
+    def _refuse_random_frozen(self, stage: StagePlan) -> None:
+        config = stage.config
+        loaded = self.towers[config.modality]
+        if config.train.modality == "frozen" and (config.head.type != "identity" or loaded.weights == "random"):
+            raise RecipeError(
+                f"stage {config.name!r} freezes a {config.modality} tower whose weights are random",
+                fix="Freeze only towers with pretrained weights and `head: {type: identity}`, or let the head learn.",
+            )
+
+    def _from_space(self, modality: str) -> Loaded:
+        assert self.record is not None  # noqa: S101
+        from geobind.plugins import get_plugins
+
+        record = self.record.towers[modality]
+        tower = read_tower(self.space, record, self.record.dim, get_plugins())
+        return Loaded(tower, record.weights, record.stages)
+
+    def dataset(self, stage: StagePlan) -> Dataset:
+        """The stage's dataset, built once for equal configs."""
+        key = repr(stage.dataset)
+        if key not in self.datasets:
+            self.datasets[key] = stage.dataset.build()
+        return self.datasets[key]
+
+    def pairs(self, stage: StagePlan, split: str) -> Pairs:
+        """The stage's pairs in a split; raises DataError when there are none."""
+        return match(self.dataset(stage), self.plan.recipe.anchor.modality, stage.config.modality, split)
+
+    # -- running ----------------------------------------------------------------------------------
+
+    def bind(self, stage: StagePlan, run: Run) -> dict[str, Any]:
+        """Train one stage, or just enter its tower when nothing learns, and write the space.
+
+        Returns:
+            The metrics of the last epoch.
+        """
+        config = stage.config
+        loss: Loss = stage.loss.build().to(self.device)
+        summary: dict[str, Any] = {}
+        pairs = None
+        if str(config.train) != "none":
+            pairs = self.pairs(stage, "train")
+            summary = self._train(stage, loss, pairs, run)
+        self._write(stage, loss, pairs)
+        return summary
+
+    def _train(self, stage: StagePlan, loss: Loss, pairs: Pairs, run: Run) -> dict[str, Any]:
+        config = stage.config
+        precision = choose_precision(run.state.get("precision", config.optim.precision), self.device)
+        if "precision" not in run.state:  # a resumed run keeps what was chosen
+            run.note(precision=precision.name)
+            say(f"precision: {precision.name} ({precision.reason})")
+        try:
+            val = self._example(stage, self.pairs(stage, "val"), training=False)
+        except DataError:
+            val = None
+            say(f"{config.name}: no validation pairs, so no validation loss")
+        trainer = Trainer(
+            self._example(stage, pairs, training=True),
+            val,
+            loss,
+            config.optim,
+            seed=config.seed,
+            precision=precision,
+            device=self.device,
+        )
+        if (state := run.checkpoint(config.name)) is not None:
+            trainer.restore(state)
+            say(f"{config.name}: resumed at epoch {trainer.at.epoch + 1}, step {trainer.at.step}")
+        left = (config.optim.epochs - trainer.at.epoch) * trainer.batches_per_epoch - trainer.at.step
+        with track(f"bind {config.name}", left * min(config.optim.batch_size, len(pairs)), "pairs") as advance:
+            return trainer.run(
+                lambda values: run.log(config.name, values),
+                lambda state: run.save_checkpoint(config.name, state),
+                advance,
+            )
+
+    def _example(self, stage: StagePlan, pairs: Pairs, *, training: bool) -> Example:
+        config = stage.config
+        augment = config.augment and training
+        anchor, modality = (self.towers[m].tower for m in (self.plan.recipe.anchor.modality, config.modality))
+        views = config.views if training else type(config.views)()
+        return Example(
+            pairs,
+            make_side(config.train.anchor, anchor, pairs.a, self.cache, views.anchor, augment, config.workers),
+            make_side(config.train.modality, modality, pairs.b, self.cache, views.modality, augment, config.workers),
+        )
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def _write(self, stage: StagePlan, loss: Loss, pairs: Pairs | None) -> None:
+        from geobind import __version__
+
+        config, anchor = stage.config, self.plan.recipe.anchor.modality
+        towers = dict(self.record.towers) if self.record else {}
+        changed: dict[str, Tower] = {}
+        if stage.trains_anchor or self.fresh_anchor:
+            trained = (*self.towers[anchor].stages, config.name) if stage.trains_anchor else ()
+            self.towers[anchor].stages = trained
+            towers[anchor] = self._tower_record(anchor, self.plan.anchor, self.plan.recipe.anchor.head)
+            changed[anchor] = self.towers[anchor].tower
+            self.fresh_anchor = False
+        self.towers[config.modality].stages += (config.name,)
+        bound = Bound(
+            stage=config.name,
+            train=str(config.train),
+            loss={**stage.loss.as_dict(), **loss.report()},
+            origin=pairs.origin if pairs else "",
+            pairs=len(pairs) if pairs else 0,
+            data=self.dataset(stage).fingerprint if pairs else "",
+        )
+        record = self._tower_record(config.modality, stage.encoder, config.head)
+        towers[config.modality] = record.model_copy(update={"bound": bound})
+        changed[config.modality] = self.towers[config.modality].tower
+        self.record = save_space(
+            self.space,
+            SpaceRecord(
+                geobind=__version__,
+                dim=self.plan.recipe.space.dim,
+                anchor=anchor,
+                towers=towers,
+                recipe=self.plan.resolved(),
+                recipe_name=self.plan.name,
+            ),
+            changed,
+        )
+
+    def _tower_record(self, modality: str, encoder: Choice[EncoderSpec], head: Any) -> TowerRecord:
+        loaded = self.towers[modality]
+        return TowerRecord(
+            modality=modality,
+            encoder=encoder.as_dict(),
+            head=head,
+            preprocessing=loaded.tower.encoder.describe_preprocessing(),
+            weights=loaded.weights,
+            licence=encoder.spec.licence if loaded.weights != "random" else "",
+            file="",
+            sha256="",
+            bound_to="",
+            stages=loaded.stages,
+        )
+
+
+def default_device() -> str:
+    """A GPU when there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

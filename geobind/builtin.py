@@ -1,0 +1,132 @@
+"""What the core itself brings, through the same door as every plugin: the manifest dataset and two losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from geobind.hookspecs import hookimpl
+from geobind.modality import Config, DatasetSpec, LossSpec
+
+
+class ManifestItems(Config):
+    """How a manifest holds one modality."""
+
+    column: str | None = None
+    """Column of paths or texts. In a long manifest ``path``; in a wide one the modality's own name."""
+    lat: str | None = None
+    """Column of latitudes in degrees, for a modality that is a coordinate."""
+    lon: str | None = None
+    """Column of longitudes in degrees."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Only rows whose columns have these values."""
+    text: bool = False
+    """The column holds texts (one, or a JSON list of several) rather than paths."""
+
+
+class ManifestPairs(Config):
+    """A file of explicit pairs: a CSV whose columns name the ids of two modalities' rows."""
+
+    path: Path
+    """The CSV or Parquet file; relative paths are taken from the manifest's folder."""
+    columns: dict[str, str]
+    """Modality → column with its ids, for the two modalities that are paired."""
+    origin: str
+    """How these pairs came about, for example ``true location within 2 km``."""
+    splits: tuple[str, ...] = ("train", "val", "test")
+    """The splits these pairs are used in."""
+
+
+class ManifestConfig(Config):
+    """A table of pairs, wide (a column per modality) or long (a row per item)."""
+
+    path: Path
+    """CSV or Parquet file."""
+    root: Path | None = None
+    """Folder that the manifest's file paths are relative to; its own folder when absent."""
+    items: dict[str, ManifestItems]
+    """Modality → how the table holds it."""
+    id: str | None = None
+    """Column that names the place (wide) or the item (long); the row number when absent."""
+    split: str | None = None
+    """Column with ``train``, ``val`` or ``test``. When absent, rows are split by spatial blocks."""
+    block_deg: float = Field(1.0, gt=0)
+    """Side in degrees of the spatial blocks, where there is no split column."""
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares of blocks for train, val and test, where there is no split column."""
+    seed: int = 0
+    """Seed of the block split."""
+    group: str | None = None
+    """Column whose equal values make items positives that share no id (a scene class)."""
+    lat: str | None = None
+    """Column of latitudes in degrees: needed for the block split."""
+    lon: str | None = None
+    """Column of longitudes in degrees."""
+    tags: tuple[str, ...] = ()
+    """Columns by which ``evaluate --by`` may take subsets."""
+    origin: str
+    """How items of one row (or id) came together, for example ``true location``."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """Modality → its own word on how it was tied to a place, where it differs."""
+    pairs: tuple[ManifestPairs, ...] = ()
+    """Files of explicit pairs."""
+    strict: bool = False
+    """Raise at the first unusable row; otherwise it is skipped, counted and listed."""
+
+
+class InfoNCEConfig(Config):
+    """Cross-entropy over the batch, with a learnt temperature."""
+
+    direction: Literal["both", "anchor_to_modality", "modality_to_anchor"] = "both"
+    """Which side asks: its embedding is classified among those of the other side."""
+    temperature: float = Field(0.07, gt=0)
+    """Initial temperature."""
+    learn_temperature: bool = True
+    """Whether the temperature learns."""
+    max_scale: float = Field(100.0, gt=1)
+    """Largest inverse temperature; it is clamped to [1, max_scale]."""
+
+
+class SigLIPConfig(Config):
+    """Pairwise sigmoid loss, with a learnt temperature and bias."""
+
+    temperature: float = Field(0.1, gt=0)
+    """Initial temperature (the paper's t' = ln 10)."""
+    bias: float = -10.0
+    """Initial bias."""
+    max_scale: float = Field(100.0, gt=1)
+    """Largest inverse temperature."""
+
+
+@hookimpl
+def geobind_datasets() -> list[DatasetSpec]:
+    """The manifest."""
+    return [
+        DatasetSpec(
+            name="manifest",
+            config=ManifestConfig,
+            build="geobind.data.manifest:build",
+            summary="Your own table of pairs, CSV or Parquet, wide or long",
+        )
+    ]
+
+
+@hookimpl
+def geobind_losses() -> list[LossSpec]:
+    """InfoNCE and SigLIP."""
+    return [
+        LossSpec(
+            name="infonce",
+            config=InfoNCEConfig,
+            build="geobind.bind.losses:build_infonce",
+            summary="Cross-entropy over the batch, one way or both, several positives",
+        ),
+        LossSpec(
+            name="siglip",
+            config=SigLIPConfig,
+            build="geobind.bind.losses:build_siglip",
+            summary="Pairwise sigmoid, several positives",
+        ),
+    ]

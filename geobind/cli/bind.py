@@ -1,0 +1,116 @@
+"""``geobind bind``: run a recipe's stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geobind.cli.common import RUNS, SPACES, RecipeOption, SetOption, SpaceOption, find_space, recipe_of
+from geobind.errors import RecipeError
+
+if TYPE_CHECKING:
+    from geobind.config import Plan, StagePlan
+
+
+def bind(
+    recipe: RecipeOption = None,
+    modality: Annotated[str | None, typer.Option("--modality", "-m", help="Bind this modality alone.")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", "-s", help="Run this stage alone.")] = None,
+    stale: Annotated[bool, typer.Option("--stale", help="Bind again what an anchor's change made stale.")] = False,
+    with_required: Annotated[
+        bool, typer.Option("--with-required", help="Also run stages that must come first.")
+    ] = False,
+    overrides: SetOption = None,
+    space: SpaceOption = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Where run folders are made.")] = RUNS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and stop.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+) -> None:
+    """Bind modalities to the anchor, stage by stage, and write the space."""
+    from geobind.config import load_plan
+    from geobind.plugins import get_plugins
+
+    if sum((modality is not None, stage is not None, stale)) > 1:
+        raise RecipeError("--modality, --stage and --stale exclude each other", fix="Give one of them.")
+    current = find_space(space, recipe)
+    name = recipe_of(current, recipe)
+    plan = load_plan(name, get_plugins(), overrides)
+    target = current or SPACES / plan.name
+
+    from geobind.bind.binder import bind as run_stages
+    from geobind.bind.binder import choose
+    from geobind.bind.interrupt import Interrupted
+    from geobind.progress import say
+    from geobind.space.checkpoint import read_record
+
+    record = read_record(target) if (target / "space.json").is_file() else None
+    stages = choose(plan, record, modality=modality, stage=stage, stale=stale, with_required=with_required or dry_run)
+    if dry_run:
+        print_outline(plan, stages, target)
+        return
+    say(f"recipe {plan.name} ({plan.source}) → space {target}")
+    start = time.monotonic()
+    try:
+        run = run_stages(plan, stages, space=target, runs=runs, resume=resume)
+    except Interrupted:
+        say("interrupted between two steps; go on with the same command and --resume")
+        raise KeyboardInterrupt from None
+    typer.echo(f"bound {', '.join(s.config.name for s in stages)} in {time.monotonic() - start:.0f} s → {target}")
+    typer.echo(f"run: {run.path}")
+
+
+def print_outline(plan: Plan, stages: Sequence[StagePlan], target: Path) -> None:
+    """Print what would be built."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from geobind.bind.dryrun import outline
+
+    console = Console()
+    console.print(
+        f"recipe [bold]{plan.name}[/bold] → space {target}, {plan.recipe.space.dim} dimensions", highlight=False
+    )
+    anchor = plan.recipe.anchor
+    console.print(
+        f"anchor {anchor.modality}: {_settings(plan.anchor.as_dict())}, head {anchor.head.type}", highlight=False
+    )
+    outlines = outline(plan, stages)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("stage", "modality", "learns", "encoder", "trained", "frozen", "pairs", "steps", "memory"):
+        table.add_column(column, justify="right" if column in ("trained", "frozen", "pairs", "steps") else "left")
+    for item in outlines:
+        config = item.stage.config
+        table.add_row(
+            config.name,
+            config.modality,
+            str(config.train),
+            item.stage.encoder.type,
+            f"{item.trained:,}",
+            f"{item.frozen:,}",
+            "unknown" if item.pairs is None else f"{item.pairs:,}",
+            "unknown" if item.steps is None else f"{item.steps:,}",
+            f"≥ {item.memory_mb:,.0f} MB",
+        )
+    console.print(table)
+    for item in outlines:
+        config = item.stage.config
+        lines = [
+            f"encoder {_settings(item.stage.encoder.as_dict())}, head {config.head.type}",
+            f"loss {_settings(item.stage.loss.as_dict())}",
+            f"data {_settings(item.stage.dataset.as_dict())}",
+            f"optim {_settings(config.optim.model_dump(mode='json'))}",
+        ]
+        console.print(f"\n[bold]{config.name}[/bold]", *lines, sep="\n  ", highlight=False, soft_wrap=True)
+        if config.note:
+            console.print(f"  note: {config.note}", highlight=False, soft_wrap=True, markup=False)
+        if item.trouble:
+            console.print(f"  pairs unknown: {item.trouble}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _settings(values: dict[str, object]) -> str:
+    rest = ", ".join(f"{key}={value}" for key, value in values.items() if key != "type" and value is not None)
+    return f"{values['type']} ({rest})" if "type" in values else rest

@@ -1,0 +1,104 @@
+"""``geobind stages``: what can be bound, and what is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geobind.cli.common import RecipeOption, SetOption, SpaceOption, find_space, peek, recipe_of
+
+app = typer.Typer(help="List, show and check the stages of recipes.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Only this recipe.")] = None,
+    space: SpaceOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every stage of every recipe, and whether it is bound in the current space."""
+    from geobind.config import load_plan, recipe_paths
+    from geobind.plugins import get_plugins
+
+    plugins = get_plugins()
+    current = find_space(space)
+    names = [recipe] if recipe else list(recipe_paths(plugins))
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        plan = load_plan(name, plugins)
+        for stage in plan.stages:
+            rows.append(
+                {
+                    "stage": stage.config.name,
+                    "recipe": plan.name,
+                    "modality": stage.config.modality,
+                    "trains": str(stage.config.train),
+                    "encoder": stage.encoder.type,
+                    "data": stage.dataset.type,
+                    "loss": stage.loss.type,
+                    "bound": bound_state(peek(current), plan.name, stage.config.name, stage.config.modality),
+                }
+            )
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"space": str(current) if current else None, "stages": rows}, indent=2))
+        return
+    _print_rows(rows, current)
+
+
+def bound_state(space: dict[str, Any], recipe: str, stage: str, modality: str) -> str:
+    """``yes``, ``stale`` or the empty string for a stage of a recipe in a space's JSON."""
+    if space.get("recipe_name") != recipe:
+        return ""
+    tower = space["towers"].get(modality, {})
+    if (tower.get("bound") or {}).get("stage") != stage:
+        return ""
+    return "yes" if tower["bound_to"] == space["towers"][space["anchor"]]["bound_to"] else "stale"
+
+
+def _print_rows(rows: list[dict[str, Any]], current: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"space: {current}" if current else "no space is bound yet"
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in rows[0] if rows else ("stage",):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+@app.command()
+def show(
+    stage: Annotated[str, typer.Argument(help="Name of a stage.")],
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    space: SpaceOption = None,
+) -> None:
+    """Print one stage with every default spelt out, as YAML."""
+    import yaml
+
+    from geobind.config import load_plan
+    from geobind.plugins import get_plugins
+
+    plan = load_plan(recipe_of(find_space(space), recipe), get_plugins(), overrides)
+    plan.stage(stage)
+    found = next(values for values in plan.resolved()["stages"] if values["name"] == stage)
+    typer.echo(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command()
+def validate(
+    recipe: Annotated[str, typer.Argument(help="Recipe by name or path of a YAML file.")],
+    overrides: SetOption = None,
+) -> None:
+    """Check a recipe: keys, values, and that every type exists."""
+    from geobind.config import load_plan
+    from geobind.plugins import get_plugins
+
+    plan = load_plan(recipe, get_plugins(), overrides)
+    typer.echo(f"{plan.source}: fine, {len(plan.stages)} stages ({', '.join(s.config.name for s in plan.stages)})")

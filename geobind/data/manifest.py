@@ -1,0 +1,255 @@
+"""The manifest dataset: a CSV or Parquet table of places (wide) or of items (long).
+
+A bad row never kills a run: it is skipped, counted and listed with its file and line, unless ``strict``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from geobind.data.geo import check_lat_lon
+from geobind.data.items import SPLITS, Dataset, Items
+from geobind.data.splits import split_by_blocks
+from geobind.errors import DataError, nearest
+from geobind.weights import file_sha256
+
+if TYPE_CHECKING:
+    from geobind.builtin import ManifestConfig, ManifestItems
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Loads item ``i`` of a column that holds the items themselves: paths, texts or coordinates."""
+
+    values: list[Any]
+
+    def __call__(self, index: int) -> Any:
+        return self.values[index]
+
+
+class ManifestDataset(Dataset):
+    """Items read off a table; see :class:`geobind.builtin.ManifestConfig` for what it may hold.
+
+    Raises:
+        DataError: The file or a column does not exist, or (``strict``) a row is unusable.
+    """
+
+    def __init__(self, config: ManifestConfig) -> None:
+        self.config = config
+        self.modalities = tuple(config.items)
+        self.table = read_table(config.path)
+        self.root = config.root or config.path.parent
+        self._skipped: list[str] = []
+        self._cache: dict[str, dict[str, Items]] = {}
+        wanted = [config.id, config.split, config.group, config.lat, config.lon, *config.tags]
+        for item in config.items.values():
+            wanted += [item.lat, item.lon, *item.where]
+        self._require([column for column in wanted if column])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the config and of the table's and pair files' bytes."""
+        parts = [json.dumps(self.config.model_dump(mode="json"), sort_keys=True), file_sha256(self.config.path)]
+        parts += [file_sha256(self._beside(pairs.path)) for pairs in self.config.pairs]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def items(self, modality: str, split: str) -> Items:
+        """The usable rows of one modality in one split."""
+        if modality not in self.config.items:
+            raise DataError(
+                f"the manifest holds no {modality!r}",
+                where=str(self.config.path),
+                fix=nearest(modality, self.modalities),
+            )
+        if modality not in self._cache:
+            self._cache[modality] = self._read(modality, self.config.items[modality])
+        return self._cache[modality][split]
+
+    def origin(self, a: str, b: str) -> str:
+        """As the config says: the pair file's words, the modalities' own, or the table's."""
+        for pairs in self.config.pairs:
+            if set(pairs.columns) == {a, b}:
+                return pairs.origin
+        words = [self.config.origins[m] for m in (a, b) if m in self.config.origins]
+        return "; ".join(dict.fromkeys(words)) or self.config.origin
+
+    def listed_pairs(self, a: str, b: str, split: str) -> NDArray[np.str_] | None:
+        """Rows of the pair files that hold both modalities."""
+        found = []
+        for pairs in self.config.pairs:
+            if set(pairs.columns) == {a, b} and split in pairs.splits:
+                path = self._beside(pairs.path)
+                table = read_table(path)
+                for column in pairs.columns.values():
+                    _require_column(table, column, path)
+                ids = [_strings(table[pairs.columns[modality]]) for modality in (a, b)]
+                found.append(np.stack(ids, axis=1))
+        return np.concatenate(found) if found else None
+
+    def skipped(self) -> list[str]:
+        """One line per row left out."""
+        return list(self._skipped)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _read(self, modality: str, how: ManifestItems) -> dict[str, Items]:
+        rows = self._rows_of(how)
+        values: list[Any] = []
+        kept: list[int] = []
+        for row, found in zip(rows.tolist(), self._values(modality, how, rows), strict=True):
+            try:
+                usable = self._usable(found, how, row)
+            except DataError as error:
+                if self.config.strict:
+                    raise
+                self._skipped.append(str(error))
+                continue
+            values += usable
+            kept += [row] * len(usable)
+        at = np.asarray(kept, dtype=np.int64)
+        items = Items(
+            modality=modality,
+            load=_Stored(values),
+            place=self._ids[at],
+            key=np.array([_key(value) for value in values], dtype=np.str_),
+            group=None if self.config.group is None else _strings(self.table[self.config.group])[at],
+            lat_lon=None if self._lat_lon is None else self._lat_lon[at],
+            tags={tag: _strings(self.table[tag])[at] for tag in self.config.tags},
+        )
+        return {split: items.take(np.flatnonzero(self._splits[at] == split)) for split in SPLITS}
+
+    def _rows_of(self, how: ManifestItems) -> NDArray[np.int64]:
+        mask = np.ones(self.table.num_rows, dtype=bool)
+        for column, value in how.where.items():
+            mask &= _strings(self.table[column]) == value
+        return np.flatnonzero(mask)
+
+    def _values(self, modality: str, how: ManifestItems, rows: NDArray[np.int64]) -> list[Any]:
+        taken = self.table.take(pa.array(rows))
+        if how.lat and how.lon:
+            return list(zip(taken[how.lat].to_pylist(), taken[how.lon].to_pylist(), strict=True))
+        column = how.column or (modality if modality in self.table.column_names else "path")
+        self._require([column])
+        return list(taken[column].to_pylist())
+
+    def _usable(self, value: Any, how: ManifestItems, row: int) -> list[Any]:
+        """The items of one cell: none for an empty cell, several for a list of texts."""
+        where = f"{self.config.path}:{row + 2}, id {self._ids[row]!r}"
+        if how.lat and how.lon:
+            if _missing(value[0]) and _missing(value[1]):
+                return []
+            return [check_lat_lon(*value, where=where)]
+        if _missing(value):
+            return []
+        if how.text:
+            return [text for text in _texts(value) if text.strip()]
+        path = self.root / str(value)
+        if not path.is_file():
+            raise DataError(f"file {str(path)!r} does not exist", where=where, fix="Check the row, or set `root`.")
+        return [path]
+
+    @cached_property
+    def _ids(self) -> NDArray[np.str_]:
+        if self.config.id is None:
+            return np.arange(self.table.num_rows).astype(np.str_)
+        return _strings(self.table[self.config.id])
+
+    @cached_property
+    def _lat_lon(self) -> NDArray[np.float64] | None:
+        if not (self.config.lat and self.config.lon):
+            return None
+        columns = [self.table[column].to_pylist() for column in (self.config.lat, self.config.lon)]
+        return np.array([[np.nan if _missing(x) else float(x) for x in column] for column in columns]).T
+
+    @cached_property
+    def _splits(self) -> NDArray[np.str_]:
+        if self.config.split is not None:
+            return _strings(self.table[self.config.split])
+        if self._lat_lon is None:
+            raise DataError(
+                "the manifest has neither a split column nor coordinates",
+                where=str(self.config.path),
+                fix="Name `split`, or `lat` and `lon` to split by spatial blocks; random splits leak near places.",
+            )
+        located = ~np.isnan(self._lat_lon).any(axis=1)
+        splits = np.full(self.table.num_rows, "train", dtype="<U5")
+        splits[located] = split_by_blocks(
+            self._lat_lon[located],
+            degrees=self.config.block_deg,
+            fractions=self.config.fractions,
+            seed=self.config.seed,
+        )
+        return splits
+
+    def _beside(self, path: Path) -> Path:
+        return path if path.is_absolute() else self.config.path.parent / path
+
+    def _require(self, columns: list[str]) -> None:
+        for column in columns:
+            _require_column(self.table, column, self.config.path)
+
+
+def build(config: ManifestConfig) -> ManifestDataset:
+    """Builder of the ``manifest`` spec."""
+    return ManifestDataset(config)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a CSV or Parquet (also GeoParquet) file.
+
+    Raises:
+        DataError: It does not exist or cannot be parsed.
+    """
+    if not path.is_file():
+        raise DataError(f"manifest {str(path)!r} does not exist", fix="Give its path with `--set dataset.path=…`.")
+    try:
+        if path.suffix.lower() in (".parquet", ".geoparquet", ".pq"):
+            return pa.parquet.read_table(path)
+        return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"manifest {str(path)!r} cannot be read: {error}", fix="Check its format.") from error
+
+
+def _require_column(table: pa.Table, column: str, path: Path) -> None:
+    if column not in table.column_names:
+        raise DataError(f"no column {column!r}", where=str(path), fix=nearest(column, table.column_names))
+
+
+def _strings(column: pa.ChunkedArray) -> NDArray[np.str_]:
+    return np.array(["" if value is None else str(value) for value in column.to_pylist()], dtype=np.str_)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+
+
+def _texts(value: Any) -> list[str]:
+    """One text, a list column's texts, or a JSON list of texts."""
+    if isinstance(value, list):
+        return [str(text) for text in value if text]
+    if value.lstrip().startswith("["):
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError:
+            return [value]
+        return [str(text) for text in parsed]
+    return [str(value)]
+
+
+def _key(value: Any) -> str:
+    """What makes an item itself: a file's path, size and time of change, or the value."""
+    if isinstance(value, Path):
+        stat = value.stat()
+        return f"{value.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    return str(value)

@@ -1,0 +1,53 @@
+"""A ramp of one hue for light paper and one for dark, and the ink that can be read on each step."""
+
+from __future__ import annotations
+
+Colour = tuple[int, int, int]
+
+LIGHT: tuple[Colour, ...] = (
+    (240, 244, 243),
+    (207, 228, 223),
+    (138, 196, 187),
+    (61, 152, 147),
+    (19, 104, 112),
+    (10, 58, 76),
+)
+DARK: tuple[Colour, ...] = (
+    (34, 45, 49),
+    (31, 74, 81),
+    (30, 115, 119),
+    (50, 160, 148),
+    (131, 208, 172),
+    (226, 246, 200),
+)
+INK: tuple[Colour, Colour] = ((13, 30, 34), (255, 255, 255))
+
+
+def shade(ramp: tuple[Colour, ...], level: float) -> Colour:
+    """The colour at ``level`` in [0, 1] of a ramp."""
+    position = min(max(level, 0.0), 1.0) * (len(ramp) - 1)
+    step = min(int(position), len(ramp) - 2)
+    low, high = ramp[step], ramp[step + 1]
+    r, g, b = (round(x + (y - x) * (position - step)) for x, y in zip(low, high, strict=True))
+    return r, g, b
+
+
+def ink(paper: Colour) -> Colour:
+    """Dark or white, whichever stands out more from ``paper``."""
+    return max(INK, key=lambda colour: contrast(colour, paper))
+
+
+def contrast(a: Colour, b: Colour) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    light, dark = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def hexadecimal(colour: Colour) -> str:
+    """``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _luminance(colour: Colour) -> float:
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in (c / 255 for c in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,69 @@
+"""Parts of a set of pairs, and the identity of one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geobind.data.items import Items
+from geobind.data.pairs import Pairs, Rule
+
+
+def flip(pairs: Pairs) -> Pairs:
+    """The same pairs with the sides exchanged."""
+    edges = None if pairs.edges is None else pairs.edges[:, ::-1]
+    return Pairs(pairs.b, pairs.a, pairs.rule, pairs.origin, pairs.label_b, pairs.label_a, edges)
+
+
+def restrict(pairs: Pairs, keep_a: NDArray[np.bool_], keep_b: NDArray[np.bool_]) -> Pairs:
+    """The pairs whose both sides are kept (masks ``[A]`` and ``[B]``); items left without a positive go too."""
+    if pairs.edges is not None:
+        kept = pairs.edges[keep_a[pairs.edges[:, 0]] & keep_b[pairs.edges[:, 1]]]
+        (rows_a, new_a), (rows_b, new_b) = (np.unique(column, return_inverse=True) for column in kept.T)
+        edges = np.stack([new_a, new_b], axis=1).astype(np.int64)
+    else:
+        shared = np.intersect1d(pairs.label_a[keep_a], pairs.label_b[keep_b])
+        rows_a = np.flatnonzero(keep_a & np.isin(pairs.label_a, shared))
+        rows_b = np.flatnonzero(keep_b & np.isin(pairs.label_b, shared))
+        edges = None
+    return Pairs(
+        pairs.a.take(rows_a),
+        pairs.b.take(rows_b),
+        pairs.rule,
+        pairs.origin,
+        pairs.label_a[rows_a],
+        pairs.label_b[rows_b],
+        edges,
+    )
+
+
+def by_tag(pairs: Pairs, tag: str) -> dict[str, Pairs]:
+    """One part per value of a tag column that both sides hold, in order of the values; parts may be empty."""
+    if tag not in pairs.a.tags or tag not in pairs.b.tags:
+        return {}
+    column_a, column_b = pairs.a.tags[tag], pairs.b.tags[tag]
+    values = [str(value) for value in np.intersect1d(column_a, column_b) if value]
+    return {value: restrict(pairs, column_a == value, column_b == value) for value in values}
+
+
+def split_hash(pairs: Pairs) -> str:
+    """Identity of a set of items and their positives: 12 hexadecimal digits.
+
+    The same for both directions and any order of rows. It sees places, not file names, so that a dataset hashes
+    equally wherever it lies.
+    """
+    sides = sorted(_side(items, pairs.rule) for items in (pairs.a, pairs.b))
+    edges = [] if pairs.edges is None else sorted(_edge(pairs, i, j) for i, j in pairs.edges.tolist())
+    return hashlib.sha256(json.dumps([pairs.rule, sides, edges]).encode()).hexdigest()[:12]
+
+
+def _side(items: Items, rule: Rule) -> tuple[str, list[tuple[str, str]]]:
+    joined = items.group if rule == "group" and items.group is not None else items.place
+    return items.modality, sorted(zip(items.place.tolist(), joined.tolist(), strict=True))
+
+
+def _edge(pairs: Pairs, i: int, j: int) -> list[tuple[str, str]]:
+    return sorted([(pairs.a.modality, str(pairs.a.place[i])), (pairs.b.modality, str(pairs.b.place[j]))])

@@ -1,0 +1,1 @@
+"""The space: towers, heads, and the folder they live in."""

@@ -1,0 +1,132 @@
+"""The space folder: ``space.json``, one safetensors file per tower, and a card.
+
+Tower files are named by their content and written before ``space.json`` points at them, so that a
+reader meets the old space or the new one, whatever moment the writer was interrupted at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save
+
+from geobind.config import Head
+from geobind.errors import SpaceError, explain
+from geobind.files import write_atomic
+from geobind.modality import Choice, EncoderSpec
+from geobind.plugins import Plugins, get_plugins
+from geobind.space.card import render_card
+from geobind.space.heads import Tower, build_head
+from geobind.space.records import FORMAT, SpaceRecord, TowerRecord
+from geobind.space.space import Space
+from geobind.weights import file_sha256, load_safetensors
+
+
+def load(path: str | Path, *, device: str | None = None, plugins: Plugins | None = None) -> Space:
+    """Open a space folder; towers are read when they are first used.
+
+    Args:
+        path: The folder that ``geobind bind`` wrote.
+        device: Where towers live; a GPU when there is one, else the CPU.
+        plugins: The plugins that know its encoders; the installed ones by default.
+
+    Raises:
+        SpaceError: No space there, or one of another format.
+    """
+    path = Path(path)
+    record = read_record(path)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    known = plugins or get_plugins()
+    return Space(path, record, lambda tower: read_tower(path, tower, record.dim, known), device)
+
+
+def read_record(path: Path) -> SpaceRecord:
+    """Read and check ``space.json``; needs no torch beyond this module's import."""
+    file = path / "space.json"
+    if not file.is_file():
+        raise SpaceError(f"there is no space in {str(path)!r}", fix="Make one: `geobind bind --recipe world`.")
+    try:
+        record = SpaceRecord.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        what = explain(dict(error.errors()[0]), SpaceRecord.model_fields)
+        raise SpaceError(f"space.json cannot be used: {what}", where=str(file)) from error
+    if record.format != FORMAT:
+        raise SpaceError(
+            f"the space has format {record.format}, this geobind reads {FORMAT}", where=str(file), fix="Update geobind."
+        )
+    return record
+
+
+def make_tower(encoder: Choice[EncoderSpec], head: Head, dim: int, seed: int) -> Tower:
+    """Build a tower with random weights, drawn from ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = encoder.build()
+        where = f"{encoder.spec.modality} tower, encoder {encoder.type!r}"
+        return Tower(built, build_head(head, built.embed_dim, dim, where=where))
+
+
+def read_tower(path: Path, record: TowerRecord, dim: int, plugins: Plugins) -> Tower:
+    """Build a tower and fill it from its file; pretrained weights are not looked for.
+
+    Raises:
+        SpaceError: The file is absent, altered, or does not fit the architecture.
+        WeightsError: The file is no safetensors file.
+    """
+    file = path / record.file
+    if not file.is_file():
+        raise SpaceError(f"tower file {str(file)!r} is missing", fix="Copy the whole folder, or bind it again.")
+    state = load_safetensors(file)
+    if (found := file_sha256(file)) != record.sha256:
+        raise SpaceError(
+            f"the {record.modality} tower's file has SHA-256 {found}, space.json says {record.sha256}",
+            where=str(file),
+            fix="The folder mixes two spaces or is damaged: copy it again, or bind the modality again.",
+        )
+    tower = make_tower(plugins.encoder(record.modality, record.encoder), record.head, dim, seed=0)
+    try:
+        tower.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        what = f"the {record.modality} tower does not fit its architecture: {error}"
+        raise SpaceError(what, where=str(file), fix="Was it written by another version of its plugin?") from error
+    return tower.eval()
+
+
+def save_space(path: Path, record: SpaceRecord, changed: Mapping[str, Tower]) -> SpaceRecord:
+    """Write the changed towers, then the record and the card; untouched towers' files are left as they are.
+
+    Args:
+        path: The space folder.
+        record: What ``space.json`` shall say; ``file`` and ``sha256`` of changed towers, and the ``bound_to`` of towers
+            bound in this write (given as the empty string), are filled in here.
+        changed: Modality → tower whose weights differ from what is on disk.
+
+    Returns:
+        The record as written.
+    """
+    towers = dict(record.towers)
+    for modality, tower in changed.items():
+        data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()})
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = f"towers/{modality}-{sha256[:12]}.safetensors"
+        if not (path / file).is_file() or file_sha256(path / file) != sha256:
+            write_atomic(path / file, data)
+        towers[modality] = towers[modality].model_copy(update={"file": file, "sha256": sha256})
+    anchor = towers[record.anchor].fingerprint
+    towers = {
+        name: tower if tower.bound_to and name != record.anchor else tower.model_copy(update={"bound_to": anchor})
+        for name, tower in towers.items()
+    }
+    written = record.model_copy(update={"towers": towers})
+    write_atomic(path / "space.json", written.model_dump_json(indent=2) + "\n")
+    write_atomic(path / "README.md", render_card(path.resolve().name, written))
+    named = {tower.file for tower in towers.values()}
+    for old in (path / "towers").glob("*.safetensors"):
+        if f"towers/{old.name}" not in named:
+            old.unlink()
+    return written
