@@ -316,7 +316,9 @@ class _at:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, GeobindError):
-            where = ", ".join(filter(None, (self.document.where(self.key), error.where)))
+            cause = error.__cause__
+            inside = cause.errors()[0]["loc"] if isinstance(cause, ValidationError) else ()
+            where = ", ".join(filter(None, (self.document.where((*self.key, *inside)), error.where)))
             raise type(error)(error.what, where=where, fix=error.fix) from error
 
 

@@ -12,7 +12,7 @@ from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, GeobindError, SpaceError, nearest
 from geobind.evaluate.embeddings import Embeddings, Progress
 from geobind.evaluate.ranks import Ties, rank_both
-from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Side, Unmeasured
+from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Unmeasured
 from geobind.evaluate.scores import KS, chance, check_ks, measured
 from geobind.evaluate.subsets import by_tag, flip, split_hash
 
