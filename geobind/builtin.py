@@ -72,8 +72,8 @@ class ManifestConfig(Config):
     """Modality → its own word on how it was tied to a place, where it differs."""
     pairs: tuple[ManifestPairs, ...] = ()
     """Files of explicit pairs."""
-    strict: bool = False
-    """Raise at the first unusable row; otherwise it is skipped, counted and listed."""
+    strict: bool = True
+    """Stop at the first row with a missing file or impossible coordinates; false skips, counts and lists them."""
 
 
 class InfoNCEConfig(Config):

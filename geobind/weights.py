@@ -91,7 +91,10 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        kind = "a pickle (torch.save)" if path.open("rb").read(4) in (b"PK\x03\x04", b"\x80\x02}q") else "damaged"
+        with path.open("rb") as file:
+            start = file.read(4)
+        is_pickle = start == b"PK\x03\x04" or start[:1] == b"\x80"  # torch.save's zip, or a bare pickle
+        kind = "a pickle" if is_pickle else "damaged"
         raise WeightsError(
             f"{str(path)!r} is not a safetensors file but {kind}: {error}",
             fix="geobind loads no pickles; save the tensors with safetensors.",

@@ -11,6 +11,7 @@ from geobind.bind.run import Run
 from geobind.bind.stage import Binding, default_device
 from geobind.config import Plan, StagePlan
 from geobind.errors import SpaceError
+from geobind.files import write_atomic
 from geobind.progress import say
 from geobind.space.records import SpaceRecord
 
@@ -84,6 +85,9 @@ def bind(
     binding.prepare(todo)
     if run is None:
         run = Run.start(runs, **settings)  # type: ignore[arg-type]
+    if skipped := binding.skipped():
+        write_atomic(run.path / "skipped.txt", "\n".join(skipped) + "\n")
+        say(f"{len(skipped)} rows skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")
     try:
         for stage in todo:
             start = time.monotonic()

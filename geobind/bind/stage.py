@@ -128,6 +128,10 @@ class Binding:
             self.datasets[key] = stage.dataset.build()
         return self.datasets[key]
 
+    def skipped(self) -> list[str]:
+        """Rows the datasets left out, one line each."""
+        return [line for dataset in self.datasets.values() for line in dataset.skipped()]
+
     def pairs(self, stage: StagePlan, split: str) -> Pairs:
         """The stage's pairs in a split; raises DataError when there are none."""
         return match(self.dataset(stage), self.plan.recipe.anchor.modality, stage.config.modality, split)

@@ -1,6 +1,6 @@
 """The manifest dataset: a CSV or Parquet table of places (wide) or of items (long).
 
-A bad row never kills a run: it is skipped, counted and listed with its file and line, unless ``strict``.
+A bad row is an error that names it; with ``strict: false`` it is skipped, counted and listed instead.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class ManifestDataset(Dataset):
 
     def _usable(self, value: Any, how: ManifestItems, row: int) -> list[Any]:
         """The items of one cell: none for an empty cell, several for a list of texts."""
-        where = f"{self.config.path}:{row + 2}, id {self._ids[row]!r}"
+        where = f"{self.config.path}:{row + 2}, id {str(self._ids[row])!r}"
         if how.lat and how.lon:
             if _missing(value[0]) and _missing(value[1]):
                 return []
@@ -156,7 +156,7 @@ class ManifestDataset(Dataset):
             return [text for text in _texts(value) if text.strip()]
         path = self.root / str(value)
         if not path.is_file():
-            raise DataError(f"file {str(path)!r} does not exist", where=where, fix="Check the row, or set `root`.")
+            raise DataError(f"file {str(path)!r} does not exist", where=where, fix="Mend the row or `root`, or skip such rows with `strict: false`.")
         return [path]
 
     @cached_property

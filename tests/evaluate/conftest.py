@@ -122,6 +122,8 @@ def listed() -> Callable[..., Pairs]:
         array = np.asarray(edges, dtype=np.int64)
         sizes = array.max(axis=0) + 1
         none = [np.full(size, -1, dtype=np.int64) for size in sizes]
-        return Pairs(make_items("a", range(sizes[0])), make_items("b", range(sizes[1])), "listed", "made up", *none, array)
+        return Pairs(
+            make_items("a", range(sizes[0])), make_items("b", range(sizes[1])), "listed", "made up", *none, array
+        )
 
     return make
