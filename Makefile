@@ -1,0 +1,35 @@
+# Two commands: `make demo` runs the main job, `make test` runs every check. Each sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+PLUGINS := satellite ground text audio location world
+SOURCES := pyproject.toml $(PLUGINS:%=plugins/geobind-%/pyproject.toml)
+EDITABLE := $(foreach p,$(PLUGINS),-e plugins/geobind-$(p))
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/geobind demo
+
+test: $(VENV)/.installed-test lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy geobind $(PLUGINS:%=plugins/geobind-%/geobind_%)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	$(VENV)/bin/python -m pip install --progress-bar off -e . $(EDITABLE)
+	touch $@
+
+# laion-clap is what the published recipe needs; the demo does not.
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --progress-bar off -e ".[test]" $(EDITABLE) -e "plugins/geobind-audio[clap]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) spaces runs reports
