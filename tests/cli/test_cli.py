@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from conftest import ROOT, TOY
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = ROOT / "tests/toy_modality.py"
 
 
 def geobind(*args, cwd, code=0, **environment):
@@ -92,8 +95,7 @@ def test_interrupted_bind_resumes(recipe, tmp_path):
     import signal
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "geobind", "--plugin", str(TOY), "bind", "--recipe", str(recipe)]
-        + ["--set", "stages.b.optim.epochs=100000"],
+        f"{sys.executable} -m geobind --plugin {TOY} bind --recipe {recipe} --set stages.b.optim.epochs=100000".split(),
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -122,7 +122,7 @@ def test_terminal_table_names_every_pair(result):
     printed = console.file.getvalue()
     for pair in result.results:
         assert f"{pair.protocol.query} → {pair.protocol.gallery}" in printed
-    assert "ties mean" in printed and "synthesised sound" in printed and "source=x" in printed
+    assert "ties mean" in printed and "R@10 %" in printed and "synthesised sound" in printed and "source=x" in printed
     assert "no dataset holds" in printed
 
 
@@ -212,7 +212,22 @@ def test_colour_levels(result):
     lift, _, share, _ = metrics(result)
     assert (lift.level(0.3), lift.level(1.0), lift.level(lift.high)) == (0, 0, 1)
     assert lift.level(lift.high**0.5) == pytest.approx(0.5)
+    assert lift.high >= 4
     assert (share.level(0), share.level(share.high / 2), share.level(share.high)) == (0, 0.5, 1)
+
+
+def test_precision_leads_where_chance_reaches_a_high_recall(space, items, dataset):
+    def labels(groups):
+        grouped = [items(name, range(60), group=[f"g{i % groups}" for i in range(60)]) for name in ("sky", "sea")]
+        for table in grouped:  # no shared places: the group decides
+            table.place[:] = [f"{table.modality[1]}{i}" for i in range(60)]
+        result = all_pairs(space("sky", "sea"), [dataset(*grouped)])
+        return [metric.label for metric in metrics(result)], to_html(result)
+
+    few, page = labels(3)
+    assert few[:2] == ["mAP × chance", "R@10 × chance"] and "mAP is shown first" in page
+    many, page = labels(60)
+    assert many[:2] == ["R@10 × chance", "mAP × chance"] and "mAP is shown first" not in page
 
 
 def test_times():
