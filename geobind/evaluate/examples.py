@@ -89,6 +89,9 @@ def _show(side: Side, row: int) -> Shown:
     try:
         path = get_plugins().modality(side.items.modality).preview
         seen: Any = load_object(path)(item) if path else None
+        if isinstance(seen, Image.Image):
+            with seen as picture:  # decoded here, where a broken file can be forgiven
+                seen = picture.convert("RGBA")
     except Exception:  # a stranger's preview of a stranger's item: its failure costs the picture, not the report
         seen = None
     if isinstance(seen, Image.Image):

@@ -20,7 +20,6 @@ SMOOTH = 2
 CELL, GAP, MARGIN, TITLE, FOOT = 88, 8, 36, 84, 92
 WHITE: Colour = (255, 255, 255)
 GREY: Colour = (92, 108, 112)
-FRAME: Colour = (10, 58, 76)
 
 
 def to_png(result: AllPairs) -> bytes:
@@ -71,7 +70,7 @@ class _Board:
     def cell(self, row: int, column: int, paper: Colour, text: str, relation: str) -> None:
         """One direction's tile."""
         x, y = self.left + column * (CELL + GAP), self.top + row * (CELL + GAP)
-        self._tile(x, y, CELL, CELL, paper, relation)
+        self._tile(x, y, CELL, paper, relation)
         self.text(x + CELL / 2, y + CELL / 2, text, 24, ink(paper) if relation != "missing" else GREY, "mm")
 
     def legend(self, low: str, high: str, note: str) -> None:
@@ -80,48 +79,45 @@ class _Board:
         x = self.left
         self.text(x, y + 8, low, 15, GREY, "lm")
         x += _font(15).getlength(_spell(low)) + 8
-        for step in range(120):
-            self._box(x + step, y, 1.5, 16, shade(LIGHT, step / 119))
+        for step in range(24):
+            self._box(x + 5 * step, y, 5, 16, shade(LIGHT, step / 23))
         self.text(x + 130, y + 8, high, 15, GREY, "lm")
         x += 130 + _font(15).getlength(_spell(high)) + 28
         for relation in ("trained", "emergent"):
-            self._tile(x, y - 2, 20, 20, shade(LIGHT, 0.2), relation)
-            self.text(x + 28, y + 8, relation, 15, GREY, "lm")
-            x += 28 + _font(15).getlength(relation) + 22
+            self._tile(x, y - 4, 24, shade(LIGHT, 0.25), relation)
+            self.text(x + 32, y + 8, relation, 15, GREY, "lm")
+            x += 32 + _font(15).getlength(relation) + 22
         self.text(x, y + 8, note, 15, GREY, "lm")
 
     def png(self) -> bytes:
         """The finished picture."""
         size = self.image.width // SMOOTH, self.image.height // SMOOTH
         out = io.BytesIO()
-        self.image.resize(size, Image.Resampling.LANCZOS).save(out, "PNG", optimize=True)
+        # So few hues lose nothing by a palette of 256, and the file is a fifth.
+        self.image.resize(size, Image.Resampling.LANCZOS).quantize(256).save(out, "PNG", optimize=True)
         return out.getvalue()
 
-    def _tile(self, x: float, y: float, width: float, height: float, paper: Colour, relation: str) -> None:
-        """A rounded tile: framed when trained, dashed when emergent, bare otherwise."""
-        box = [self._pixels(value) for value in (x, y, x + width, y + height)]
-        radius = self._pixels(min(width, height) / 9)
-        line = self._pixels(2.5)
-        if relation == "trained":
-            self.draw.rounded_rectangle(box, radius, fill=paper, outline=FRAME, width=line)
-        else:
-            self.draw.rounded_rectangle(box, radius, fill=paper)
+    def _tile(self, x: float, y: float, side: float, paper: Colour, relation: str) -> None:
+        """A rounded tile with a line inside its edge: whole when trained, dashed when emergent, none otherwise."""
+        radius, inset = side / 8, max(side / 18, 3.0)
+        box = [self._pixels(value) for value in (x, y, x + side, y + side)]
+        self.draw.rounded_rectangle(box, self._pixels(radius), fill=paper)
+        line, width = shade((paper, ink(paper)), 0.75), self._pixels(2.0)
+        if relation in ("trained", "emergent"):
+            inner = [self._pixels(value) for value in (x + inset, y + inset, x + side - inset, y + side - inset)]
+            self.draw.rounded_rectangle(inner, self._pixels(radius - inset / 2), outline=line, width=width)
         if relation == "emergent":
-            self._dashes(box, radius, line, ink(paper))
+            self._gaps(x + inset, y + inset, side - 2 * inset, radius, paper)
 
-    def _dashes(self, box: list[int], radius: int, line: int, colour: Colour) -> None:
-        """Dashes along the straight sides, a little inside the tile."""
-        x0, y0, x1, y1 = box
-        inset, dash = line, self._pixels(5)
-        for horizontal, start, stop in ((True, x0 + radius, x1 - radius), (False, y0 + radius, y1 - radius)):
-            count = max((stop - start) // (2 * dash), 1)
-            step = (stop - start + dash) / (count + 1) if count > 1 else stop - start
-            for i in range(count + 1):
-                a = round(start + i * step)
-                b = min(a + dash, stop)
-                for side in (y0, y1 - inset) if horizontal else (x0, x1 - inset):
-                    rectangle = (a, side, b, side + inset) if horizontal else (side, a, side + inset, b)
-                    self.draw.rectangle(rectangle, fill=colour)
+    def _gaps(self, x: float, y: float, side: float, radius: float, paper: Colour) -> None:
+        """Paint gaps over the straight parts of a frame; its corners stay whole."""
+        count = max(round((side - 2 * radius) / 12), 1)
+        step = (side - 2 * radius) / count
+        for i in range(count):
+            along = radius + (i + 0.25) * step
+            for across in (-1.0, side - 3.0):
+                self._box(x + along, y + across, step / 2, 4, paper)
+                self._box(x + across, y + along, 4, step / 2, paper)
 
     def _box(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
         self.draw.rectangle([self._pixels(value) for value in (x, y, x + width, y + height)], fill=colour)

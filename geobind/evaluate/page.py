@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from geobind.evaluate.examples import Example
-from geobind.evaluate.overview import Metric, median_lift, metrics, percent, synthesised, times, whole
+from geobind.evaluate.overview import Metric, is_easy, median_of, metrics, percent, synthesised, times, whole
 from geobind.evaluate.palette import DARK, LIGHT, hexadecimal, ink, shade
 from geobind.evaluate.results import AllPairs, PairResult
-from geobind.evaluate.tables import WORDS, cells, columns, notes
+from geobind.evaluate.tables import columns, notes
 
 LEVELS = 16
 """Steps of the colour ramp."""
@@ -56,13 +56,13 @@ def to_html(result: AllPairs, examples: Sequence[Example] = ()) -> str:
         matrix=_matrix(result, shown),
         ramps={"light": _ramp(LIGHT), "dark": _ramp(DARK)},
         steps=range(LEVELS),
-        relations={relation: median_lift(result, relation) for relation in ("trained", "emergent")},
+        relations={relation: median_of(result, relation, shown[0]) for relation in ("trained", "emergent")},
+        easy=is_easy(result),
         synthesised=synthesised(result),
+        any_synthesised=any(pair.protocol.synthesised for pair in whole(result)),
         datasets=_distinct(pair.protocol.dataset for pair in result.results),
         origins=_distinct(f"{pair.protocol.rule}: {pair.protocol.origin}" for pair in result.results),
         columns=columns(result),
-        words=WORDS,
-        rows=[(pair.protocol, cells(result, pair)) for pair in result.results],
         notes=notes(result),
         examples=_by_pair(result, examples),
         times=times,

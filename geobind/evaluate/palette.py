@@ -20,7 +20,8 @@ DARK: tuple[Colour, ...] = (
     (131, 208, 172),
     (226, 246, 200),
 )
-INK: tuple[Colour, Colour] = ((13, 30, 34), (255, 255, 255))
+INK: tuple[Colour, Colour] = ((0, 6, 8), (255, 255, 255))
+"""One of the two has a contrast of at least 4.5 with any colour (WCAG 2.2, AA)."""
 
 
 def shade(ramp: tuple[Colour, ...], level: float) -> Colour:

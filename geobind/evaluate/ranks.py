@@ -59,7 +59,7 @@ class Positives:
             if lonely := np.flatnonzero(positives.count == 0).tolist():
                 raise DataError(
                     f"{len(lonely)} of {len(items)} {items.modality} items have no positive",
-                    where=f"place {items.place[lonely[0]]!r}",
+                    where=f"place {str(items.place[lonely[0]])!r}",
                     fix="Leave them out, as geobind.data.pairs.match does.",
                 )
         return found

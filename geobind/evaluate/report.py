@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from geobind.errors import DataError
 from geobind.evaluate.examples import Example
 from geobind.evaluate.heatmap import to_png
 from geobind.evaluate.page import to_html
@@ -43,5 +44,13 @@ def table(result: AllPairs) -> Table:
 
 
 def read(path: Path) -> AllPairs:
-    """Read ``results.json`` back; the embeddings behind it are not there, so it gives no examples."""
-    return AllPairs.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    """Read ``results.json`` back; the embeddings behind it are not there, so it gives no examples.
+
+    Raises:
+        DataError: No such file, not JSON, or written in another format.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"results {str(path)!r} cannot be read: {error}", fix="Run the evaluation again.") from error
+    return AllPairs.from_dict(values)

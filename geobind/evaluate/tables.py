@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 from geobind.evaluate.overview import percent, rank, times
 from geobind.evaluate.ranks import TIE_WIDTH, Ties
-from geobind.evaluate.results import AllPairs, PairResult
+from geobind.evaluate.results import AllPairs, PairResult, Protocol, Unmeasured
 
 
 def to_csv(result: AllPairs) -> str:
@@ -52,35 +54,37 @@ def _flat(result: AllPairs, pair: PairResult) -> dict[str, str | int | float]:
     }
 
 
-def columns(result: AllPairs) -> list[str]:
-    """Headings of the table that people read; the first five are words, the others figures."""
-    recalls = [f"R@{k}" for k in result.ks]
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table that people read."""
+
+    name: str
+    write: Callable[[PairResult], str] = field(repr=False)
+    words: bool = False
+    """Words start at the left, figures end at the right."""
+
+
+def columns(result: AllPairs) -> list[Column]:
+    """What is said of each direction; the column of subsets only where there are some."""
+    top = result.top
+    subset = [Column("subset", lambda pair: pair.protocol.subset, words=True)]
     return [
-        *("query", "gallery", "subset", "pair", "positives"),
-        *(*recalls, f"chance R@{result.top}", "× chance", "median rank", "chance", "mAP", "chance mAP"),
-        *("queries", "gallery size"),
+        Column("query", lambda pair: pair.protocol.query, words=True),
+        Column("gallery", lambda pair: pair.protocol.gallery, words=True),
+        *(subset if any(pair.protocol.subset for pair in result.results) else []),
+        Column("pair", lambda pair: pair.protocol.relation, words=True),
+        *(Column(f"R@{k}", lambda pair, k=k: percent(pair.scores.recall[k])) for k in result.ks),  # type: ignore[misc]
+        Column(f"chance R@{top}", lambda pair: percent(pair.chance.recall[top])),
+        Column("× chance", lambda pair: times(pair.lift(top))),
+        Column("median rank", lambda pair: rank(pair.scores.median_rank)),
+        Column("chance rank", lambda pair: rank(pair.chance.median_rank)),
+        Column("mAP", lambda pair: percent(pair.scores.mean_average_precision)),
+        Column("chance mAP", lambda pair: percent(pair.chance.mean_average_precision)),
+        Column("queries", lambda pair: f"{pair.protocol.queries:,}"),
+        Column("gallery size", lambda pair: f"{pair.protocol.gallery_size:,}"),
+        Column("positives", lambda pair: f"{pair.protocol.rule}: {pair.protocol.origin}", words=True),
+        Column("split hash", lambda pair: pair.protocol.split_hash, words=True),
     ]
-
-
-def cells(result: AllPairs, pair: PairResult) -> list[str]:
-    """One direction under :func:`columns`, written for people."""
-    p, scores, chance = pair.protocol, pair.scores, pair.chance
-    return [
-        *(p.query, p.gallery, p.subset, p.relation, f"{p.rule}: {p.origin}"),
-        *(percent(scores.recall[k]) for k in result.ks),
-        percent(chance.recall[result.top]),
-        times(pair.lift(result.top)),
-        rank(scores.median_rank),
-        rank(chance.median_rank),
-        percent(scores.mean_average_precision),
-        percent(chance.mean_average_precision),
-        f"{p.queries:,}",
-        f"{p.gallery_size:,}",
-    ]
-
-
-WORDS = 5
-"""How many of :func:`columns` are words."""
 
 
 def protocol_line(result: AllPairs) -> str:
@@ -114,24 +118,21 @@ def notes(result: AllPairs) -> list[str]:
 
 def to_markdown(result: AllPairs) -> str:
     """A table, the pairs that could not be measured, and what the figures mean."""
-    names = columns(result)
+    shown = columns(result)
     lines = [
         f"# Retrieval in {result.space}",
         "",
         protocol_line(result),
         "",
-        _row(names),
-        _row(["---"] * WORDS + ["---:"] * (len(names) - WORDS)),
-        *(_row(cells(result, pair)) for pair in result.results),
+        _row([column.name for column in shown]),
+        _row(["---" if column.words else "---:" for column in shown]),
+        *(_row([column.write(pair) for column in shown]) for pair in result.results),
         "",
         *(f"- {sentence}" for sentence in notes(result)),
     ]
     if result.unmeasured:
         lines += ["", "## Not measured", ""]
-        lines += [
-            f"- {pair.query} → {pair.gallery}{f' ({pair.subset})' * bool(pair.subset)}: {pair.reason}"
-            for pair in result.unmeasured
-        ]
+        lines += [f"- {_pair(pair)}: {pair.reason}" for pair in result.unmeasured]
     return "\n".join(lines) + "\n"
 
 
@@ -140,29 +141,37 @@ def _row(values: Sequence[str]) -> str:
 
 
 def to_rich(result: AllPairs) -> Table:
-    """A table for the terminal."""
-    top = result.top
+    """A table for the terminal; chance stands in brackets, and what all rows share below."""
+    origins = dict.fromkeys(f"{pair.protocol.rule}: {pair.protocol.origin}" for pair in result.results)
+    missing = [f"not measured: {_pair(pair)}: {pair.reason}" for pair in result.unmeasured]
     table = Table(
-        title=f"Retrieval in {escape(result.space)}", caption=escape(protocol_line(result)), title_justify="left"
+        title=f"Retrieval in {escape(result.space)}",
+        caption=escape("\n".join([protocol_line(result), "Positives by " + "; ".join(origins), *missing])),
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("query → gallery")
-    table.add_column("pair")
+    table.add_column("query → gallery", no_wrap=True)
+    table.add_column("pair", no_wrap=True)
     for name in (*(f"R@{k} %" for k in result.ks), "× chance", "median rank", "mAP %", "queries × gallery"):
-        table.add_column(name, justify="right")
-    table.add_column("positives")
+        # In a narrow terminal a figure breaks over two lines rather than lose its end.
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("rule")
     for pair in result.results:
         p, scores, chance = pair.protocol, pair.scores, pair.chance
         table.add_row(
             escape(f"{p.query} → {p.gallery}" + (f"\n  {p.subset}" if p.subset else "")),
             p.relation,
             *(f"{100 * scores.recall[k]:.1f}" for k in result.ks),
-            f"[bold]{times(pair.lift(top))}[/]" if pair.lift(top) > 1 else times(pair.lift(top)),
+            f"[bold]{times(pair.lift(result.top))}[/]",
             f"{rank(scores.median_rank)} [dim]({rank(chance.median_rank)})[/]",
             f"{100 * scores.mean_average_precision:.1f} [dim]({100 * chance.mean_average_precision:.1f})[/]",
             f"{p.queries:,} × {p.gallery_size:,}",
-            escape(f"{p.rule}: {p.origin}"),
+            p.rule,
         )
-    for missing in result.unmeasured:
-        name = f"{missing.query} → {missing.gallery}" + (f"\n  {missing.subset}" if missing.subset else "")
-        table.add_row(escape(name), "–", *[""] * (len(result.ks) + 4), escape(missing.reason), style="dim")
     return table
+
+
+def _pair(names: Protocol | Unmeasured) -> str:
+    return f"{names.query} → {names.gallery}" + (f" ({names.subset})" if names.subset else "")

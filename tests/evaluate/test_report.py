@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from geobind.errors import PluginError
+from geobind.errors import DataError, PluginError
 from geobind.evaluate import examples as examples_module
 from geobind.evaluate.examples import Example, Hit, Shown, gather
 from geobind.evaluate.overview import metrics, synthesised, times
@@ -81,6 +81,14 @@ def test_all_files_are_written_and_read_back(result, tmp_path):
     before = [path.read_bytes() for path in paths]
     again = write_report(read(paths[2]), tmp_path / "new" / "folder")
     assert [path.read_bytes() for path in again] == before
+
+
+def test_unreadable_results_are_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere.json' cannot be read"):
+        read(tmp_path / "nowhere.json")
+    (tmp_path / "half.json").write_text('{"format": 1, "spa')
+    with pytest.raises(DataError, match="half.json' cannot be read"):
+        read(tmp_path / "half.json")
 
 
 def test_csv_columns_and_values(result, tmp_path):
@@ -182,6 +190,17 @@ def test_examples_show_the_true_order(result, previews):
     assert [hit.positive for hit in example.hits] == [i == row for i in best]
 
 
+def test_a_picture_that_breaks_off_costs_itself_only(result, previews, monkeypatch, tmp_path):
+    whole = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(whole, "JPEG")
+    (tmp_path / "half.jpg").write_bytes(whole.getvalue()[:1000])
+    monkeypatch.setattr(examples_module, "load_object", lambda path: lambda item: Image.open(tmp_path / "half.jpg"))
+    with pytest.raises(OSError, match="truncated"), Image.open(tmp_path / "half.jpg") as picture:
+        picture.load()
+    examples = gather(result, per_pair=1, top=1)
+    assert len(examples) == 6 and all(example.item.picture is None for example in examples)
+
+
 def test_a_failing_preview_costs_the_picture_only(result, previews):
     shown = [e.item for e in gather(result) if e.query == "audio"]
     assert all(item.picture is None and item.text == item.name and item.text.startswith("audio:p") for item in shown)
@@ -219,8 +238,8 @@ def test_colour_levels(result):
 def test_precision_leads_where_chance_reaches_a_high_recall(space, items, dataset):
     def labels(groups):
         grouped = [items(name, range(60), group=[f"g{i % groups}" for i in range(60)]) for name in ("sky", "sea")]
-        for table in grouped:  # no shared places: the group decides
-            table.place[:] = [f"{table.modality[1]}{i}" for i in range(60)]
+        for side in grouped:  # no shared places: the group decides
+            side.place[:] = [f"{side.modality[1]}{i}" for i in range(60)]
         result = all_pairs(space("sky", "sea"), [dataset(*grouped)])
         return [metric.label for metric in metrics(result)], to_html(result)
 
