@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 PLUGINS := satellite ground text audio location world
+EXTRA_location := [geoclip]
 SOURCES := pyproject.toml $(PLUGINS:%=plugins/geobind-%/pyproject.toml)
-EDITABLE := $(foreach p,$(PLUGINS),-e plugins/geobind-$(p))
+EDITABLE := $(foreach p,$(PLUGINS),-e "plugins/geobind-$(p)$(EXTRA_$(p))")
 
 .PHONY: demo test lint clean
 

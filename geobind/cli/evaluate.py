@@ -40,7 +40,7 @@ def report_all_pairs(
     from rich.console import Console
 
     from geobind.config import resolve
-    from geobind.evaluate.examples import gather_examples
+    from geobind.evaluate.examples import gather
     from geobind.evaluate.report import table, write_report
     from geobind.evaluate.retrieval import all_pairs as run
     from geobind.plugins import get_plugins
@@ -58,7 +58,7 @@ def report_all_pairs(
     say(f"space {target}, split {split}")
     result = run(loaded, datasets, split=split, modalities=modalities.split(",") if modalities else None, by=by)
     Console().print(table(result))
-    files = write_report(result, out or Path(REPORTS) / loaded.name, examples=gather_examples(result))
+    files = write_report(result, out or Path(REPORTS) / loaded.name, examples=gather(result))
     for file in files:
         typer.echo(file)
     return files

@@ -156,7 +156,8 @@ class ManifestDataset(Dataset):
             return [text for text in _texts(value) if text.strip()]
         path = self.root / str(value)
         if not path.is_file():
-            raise DataError(f"file {str(path)!r} does not exist", where=where, fix="Mend the row or `root`, or skip such rows with `strict: false`.")
+            fix = "Mend the row or `root`, or skip such rows with `strict: false`."
+            raise DataError(f"file {str(path)!r} does not exist", where=where, fix=fix)
         return [path]
 
     @cached_property

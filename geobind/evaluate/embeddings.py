@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,12 +10,10 @@ from numpy.typing import NDArray
 from geobind.data.items import Dataset, Items
 from geobind.errors import GeobindError
 from geobind.evaluate.results import Side
+from geobind.progress import track
 
 if TYPE_CHECKING:
     from geobind.space.space import Space
-
-Progress = Callable[[str, int, int], object]
-"""Called with a modality, how many of its items were embedded since the last call, and how many there are in all."""
 
 
 class _Table(NamedTuple):
@@ -31,8 +28,8 @@ class _Table(NamedTuple):
 class Embeddings:
     """Say first what will be needed, then ask for it; equal keys are equal items and share a row."""
 
-    def __init__(self, space: Space, split: str, progress: Progress) -> None:
-        self._space, self._split, self._progress = space, split, progress
+    def __init__(self, space: Space, split: str) -> None:
+        self._space, self._split = space, split
         self._needed: dict[tuple[int, str], list[NDArray[np.str_]]] = {}
         self._tables: dict[tuple[int, str], _Table | GeobindError] = {}
 
@@ -62,5 +59,6 @@ class Embeddings:
         keys, first = np.unique(everything.key, return_index=True)
         wanted = np.isin(keys, np.concatenate(self._needed[id(dataset), modality]))
         items = everything.take(first[wanted])
-        vectors = self._space.encode(modality, items, advance=lambda n: self._progress(modality, n, len(items)))
+        with track(f"embed {modality}", len(items), "items") as advance:
+            vectors = self._space.encode(modality, items, advance=advance)
         return _Table(keys[wanted], vectors)

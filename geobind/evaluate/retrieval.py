@@ -10,7 +10,7 @@ import geobind
 from geobind.data.items import SPLITS, Dataset
 from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, GeobindError, SpaceError, nearest
-from geobind.evaluate.embeddings import Embeddings, Progress
+from geobind.evaluate.embeddings import Embeddings
 from geobind.evaluate.ranks import Ties, rank_both
 from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Unmeasured
 from geobind.evaluate.scores import KS, chance, check_ks, measured
@@ -29,7 +29,6 @@ def all_pairs(
     by: str | None = None,
     ks: Sequence[int] = KS,
     ties: Ties = "mean",
-    progress: Progress = lambda modality, done, total: None,
 ) -> AllPairs:
     """Evaluate all pairs of modalities, each in both directions.
 
@@ -44,7 +43,6 @@ def all_pairs(
         by: Tag column (``source``, ``country``): also evaluate each part that both sides share a value of.
         ks: The k of R@k.
         ties: The tie rule of :mod:`geobind.evaluate.ranks`.
-        progress: Called as items are embedded.
 
     Raises:
         GeobindError: An argument that makes no sense, or not one pair that could be evaluated.
@@ -62,7 +60,7 @@ def all_pairs(
     if by is not None:
         _check_tag(by, planned)
 
-    embeddings = Embeddings(space, split, progress)
+    embeddings = Embeddings(space, split)
     for dataset, pairs in planned.values():
         embeddings.need(dataset, pairs.a)
         embeddings.need(dataset, pairs.b)

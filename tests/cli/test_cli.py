@@ -80,9 +80,9 @@ def test_bind_evaluate_and_rebind_from_the_command_line(recipe, tmp_path):
 
     out = geobind("evaluate", "--all-pairs", cwd=tmp_path).stdout
     assert "toy_a" in out
-    report = json.loads((tmp_path / "reports/toy/all_pairs.json").read_text())
-    assert len(report["pairs"]) == 6
-    for name in ("all_pairs.csv", "all_pairs.md", "index.html"):
+    report = json.loads((tmp_path / "reports/toy/results.json").read_text())
+    assert len(report["results"]) == 6
+    for name in ("results.csv", "report.md", "report.html", "matrix.png"):
         assert (tmp_path / "reports/toy" / name).stat().st_size > 100
 
     geobind("bind", "--recipe", recipe, "--modality", "toy_c", "--set", "stages.c.seed=3", cwd=tmp_path)

