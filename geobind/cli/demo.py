@@ -26,4 +26,4 @@ def demo(
     space = out / SPACES / plan.name
     bind(plan, plan.stages, space=space, runs=out / RUNS)
     report_all_pairs(space, overrides=[], out=out / REPORTS / plan.name)
-    typer.echo(f"done in {time.monotonic() - start:.0f} s; open {out / REPORTS / plan.name}/index.html in a browser")
+    typer.echo(f"done in {time.monotonic() - start:.0f} s; open {out / REPORTS / plan.name}/report.html in a browser")

@@ -16,10 +16,11 @@ from torch import Tensor
 import geobind
 from geobind.data.decode import read_image
 from geobind.encoder import Batch
+from geobind.errors import RecipeError
 from geobind_satellite.augment import POLICIES, random_view
 
 with geobind.needs("torchvision", "pip install torchvision"):
-    from torchvision.transforms.v2 import InterpolationMode  # type: ignore[import-untyped]
+    from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2 import functional as tv
 
 DECODE_MARGIN = 2
@@ -86,6 +87,20 @@ class ImageEncoder(geobind.Encoder):
     def describe_preprocessing(self) -> dict[str, Any]:
         """Size, fit, interpolation and normalisation."""
         return {**asdict(self.view), "augment": self.augment, "decode_margin": DECODE_MARGIN}
+
+
+def check_patches(size: int, patch: int, *, name: str) -> None:
+    """A transformer sees whole patches only.
+
+    Raises:
+        RecipeError: The image size is no multiple of the patch size, with those nearest.
+    """
+    if size % patch:
+        below = size - size % patch
+        raise RecipeError(
+            f"image_size = {size}, but {name} sees patches of {patch} pixels",
+            fix=f"Take {f'{below} or ' if below else ''}{below + patch}.",
+        )
 
 
 def preview(item: Any) -> Image.Image:

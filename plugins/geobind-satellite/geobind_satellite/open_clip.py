@@ -17,8 +17,9 @@ from geobind.weights import hub_file
 from geobind_satellite import OpenClipConfig, OpenClipImageConfig
 from geobind_satellite.checkpoints import fill, read_state
 from geobind_satellite.clip_models import FOLDER, Architecture, architecture, find_weights
-from geobind_satellite.images import ImageEncoder, View
+from geobind_satellite.images import ImageEncoder, View, check_patches
 from geobind_satellite.texts import read_text
+from geobind_satellite.timm import set_image_size
 
 with geobind.needs("open_clip", "pip install open_clip_torch"):
     from open_clip import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP, SimpleTokenizer  # type: ignore[import-untyped]
@@ -27,6 +28,7 @@ with geobind.needs("open_clip", "pip install open_clip_torch"):
         resize_pos_embed,
     )
     from open_clip.tokenizer import HFTokenizer  # type: ignore[import-untyped]
+    from open_clip.transformer import VisionTransformer  # type: ignore[import-untyped]
 
 # The side of a CLIP that is not wanted is built as small as it goes, and dropped.
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
@@ -55,7 +57,7 @@ class OpenClipImage(ImageEncoder):
             # timm resamples position embeddings inside a network, so the weights go through one of their own size.
             published = _visual(self.clip, None)
             fill(published, _side(state, "visual."), source=phrase)
-            _resize(published, self.config.image_size)
+            set_image_size(published.trunk, self.config.image_size, name=self.clip.name)
             fill(self.visual, published.state_dict(), source=phrase)
         else:
             resize_pos_embed(state, self)
@@ -167,14 +169,11 @@ def _visual(clip: Architecture, image_size: int | None) -> Any:
         vision_cfg["image_size"] = image_size
     visual = _assemble(clip, vision_cfg, NO_TEXT).visual
     if image_size is not None:
-        _resize(visual, image_size)
+        if hasattr(visual, "trunk"):
+            set_image_size(visual.trunk, image_size, name=clip.name)
+        elif isinstance(visual, VisionTransformer):
+            check_patches(image_size, max(visual.patch_size), name=clip.name)
     return visual
-
-
-def _resize(visual: Any, image_size: int) -> None:
-    """Tell a timm network its image size; those without position embeddings need not know."""
-    if hasattr(getattr(visual, "trunk", None), "set_input_size"):
-        visual.set_input_size(image_size)
 
 
 def _assemble(clip: Architecture, vision_cfg: dict[str, Any], text_cfg: dict[str, Any]) -> Any:

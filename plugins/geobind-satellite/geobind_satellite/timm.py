@@ -15,7 +15,7 @@ from geobind.errors import RecipeError, WeightsError
 from geobind.weights import hub_file
 from geobind_satellite import TimmConfig
 from geobind_satellite.checkpoints import describe_file, fill, read_state
-from geobind_satellite.images import ImageEncoder, View
+from geobind_satellite.images import ImageEncoder, View, check_patches
 
 with geobind.needs("timm", "pip install timm"):
     import timm
@@ -112,22 +112,30 @@ def _network(config: TimmConfig, state: dict[str, Tensor] | None) -> Any:
         raise RecipeError(
             f"timm has no model {config.model!r}", fix=f"{f'Near: {close}. ' if close else ''}See `timm.list_models()`."
         )
-    filled: dict[str, Any] = (
-        {} if state is None else {"pretrained_cfg_overlay": {"state_dict": state, "custom_load": False}}
-    )
+    overlay = None if state is None else {"state_dict": state, "custom_load": False}
     try:
-        net: Any = timm.create_model(config.model, pretrained=state is not None, **filled)
+        net: Any = timm.create_model(config.model, pretrained=state is not None, pretrained_cfg_overlay=overlay)
     except RuntimeError as error:
         if state is not None:
             raise
         raise RecipeError(str(error).rstrip("."), fix=f"Tags: {', '.join(_tags(config.model)) or 'none'}.") from error
     net.reset_classifier(0)
     if config.image_size is not None:
-        if hasattr(net, "set_input_size"):
-            net.set_input_size(img_size=config.image_size)
-        elif net.pretrained_cfg.get("fixed_input_size"):
-            raise RecipeError(f"{config.model!r} has a fixed image size", fix="Leave out image_size.")
+        set_image_size(net, config.image_size, name=config.model)
     return net
+
+
+def set_image_size(net: Any, size: int, *, name: str) -> None:
+    """Tell a timm network the side of its pictures; position embeddings are resampled, convolutions need not know.
+
+    Raises:
+        RecipeError: The network cannot have that size.
+    """
+    if hasattr(net, "set_input_size"):
+        check_patches(size, max(getattr(getattr(net, "patch_embed", None), "patch_size", (1,))), name=name)
+        net.set_input_size(img_size=size)
+    elif net.pretrained_cfg.get("fixed_input_size"):
+        raise RecipeError(f"{name} has a fixed image size", fix="Leave out image_size.")
 
 
 def _tags(model: str) -> list[str]:

@@ -95,6 +95,14 @@ def test_a_timm_tower_resamples_them_too(tmp_path, photo):
     assert embed(tower, [photo]).shape == (1, 16)
 
 
+@pytest.mark.parametrize(
+    ("vision", "match"), [(TINY["vision_cfg"], "of 8 pixels.*64 or 72"), (TIMM_VISION, "of 16 pixels.*64 or 80")]
+)
+def test_an_image_size_of_broken_patches_is_refused(vision, match):
+    with pytest.raises(RecipeError, match=match):
+        build(model={**TINY, "vision_cfg": vision}, image_size=70)
+
+
 def test_a_coca_tower_gives_its_pooled_features(photo):
     vision = {**TINY["vision_cfg"], "attentional_pool": True, "attn_pooler_queries": 4, "output_tokens": True}
     tower = build(model={**TINY, "vision_cfg": vision, "multimodal_cfg": {}})

@@ -92,8 +92,9 @@ def test_a_pickle_is_refused(tmp_path):
     [
         ({"model": "test_vitt"}, "no model 'test_vitt'.*test_vit"),
         ({"model": "test_vit.nope"}, "Invalid pretrained tag.*r160_in1k"),
+        ({"image_size": 70}, r"test_vit sees patches of 16 pixels.*64 or 80"),
     ],
 )
-def test_an_unknown_model_names_the_nearest(config, match):
+def test_what_cannot_be_built_names_the_nearest(config, match):
     with pytest.raises(RecipeError, match=match):
         build(**config)

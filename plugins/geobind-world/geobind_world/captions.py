@@ -22,7 +22,8 @@ _POINTS = (
 def captions(fact: Fact, rng: np.random.Generator) -> list[str]:
     """:data:`PER_PLACE` sentences of different build; ``rng`` picks among wordings.
 
-    Each one places the town, so that few places share a caption, and says what pixels can show.
+    Each one places the town, so that few places share a caption, and says what pixels can show. The last is
+    the fullest: it alone stands for the place when a space is evaluated.
     """
     climate, where = fact.climate, whereabouts(fact)
     land = ", ".join(phrase for phrase in (terrain(fact), sea(fact)) if phrase)

@@ -77,6 +77,9 @@ class World(Dataset):
     def items(self, modality: str, split: str) -> Items:
         """The items of one modality in one split; ground and audio are made when they are loaded.
 
+        In training a place has every caption. For validation and test it has its fullest one, so that
+        galleries of all modalities are alike and captions of one place do not crowd each other out.
+
         Raises:
             DataError: No such modality or split.
         """
@@ -85,8 +88,9 @@ class World(Dataset):
                 raise DataError(f"the data set world has no {value!r}", fix=nearest(value, known))
         rows = np.flatnonzero(self.split == split)
         each = PER_PLACE if modality == "text" else 1
-        of_item = np.repeat(rows, each)
-        which = np.tile(np.arange(each), len(rows))
+        taken = np.arange(each) if split == "train" else np.array([each - 1])  # the last caption is the fullest
+        of_item = np.repeat(rows, len(taken))
+        which = np.tile(taken, len(rows))
         places = self.place[of_item]
         keys = [f"{self._content}:{place}:{modality}:{k}" for place, k in zip(places, which, strict=True)]
         return Items(

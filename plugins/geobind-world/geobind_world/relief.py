@@ -1,8 +1,8 @@
 """Altitude read back out of the colours of the relief map.
 
 The tints of ``etopo1.jpg`` are those of NOAA's palette ETOPO1.cpt (cpt-city), at 0.72 of its altitudes, and
-darkened by hill shading. Both facts were measured, on a hundred cities of known altitude: the median error is
-about 30 m. Between 1,500 and 2,700 m two stretches of the palette look alike once they are shaded, and
+darkened by hill shading. Both facts were measured, on a hundred cities of known altitude: on these same cities the
+median error is 34 m. Between 1,500 and 2,700 m two stretches of the palette look alike once they are shaded, and
 errors of several hundred metres occur.
 
 Colour alone fails in two more ways: the shores of lakes mix to the greys of 5,000 m, and dark slopes at 1,500 m look
@@ -118,7 +118,8 @@ def survey(tiles: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.fl
     Returns:
         Metres ``[N]`` over the 5 × 5 pixels in the middle, NaN for water and ice; and the standard deviation in
         metres ``[N]`` of the land over 6 × 6 blocks of 30 km, 0 where it is unknown. The mean slope is taken out
-        of the latter: a tilted plain is no mountain.
+        of the latter: a tilted plain is no mountain. Blocks average peaks with their valleys, so that a high
+        and deeply cut plateau (Karakoram, Pamir) counts less than it would on foot.
     """
     middle = tiles.shape[1] // 2
     blocks = block_means(tiles[:, middle - 12 : middle + 12, middle - 12 : middle + 12], 6, 6).reshape(-1, 36, 3)
