@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import socket
+import warnings
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -67,7 +68,10 @@ def load_torch(path: Path) -> Any:
     if not path.is_file():
         raise WeightsError(f"checkpoint {str(path)!r} does not exist", fix="Check the path.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns about odd pickle protocols before it refuses the file; the refusal says enough.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"checkpoint {str(path)!r} is a pickle that holds more than tensors, and could run code when loaded",
@@ -114,7 +118,7 @@ def hub_file(repo: str, filename: str, *, revision: str | None = None) -> Path:
         return Path(cached)
     if not hub_answers():
         raise WeightsError(
-            f"the weights {repo}/{filename} are not on this machine and the model hub does not answer",
+            f"{repo}/{filename} is not on this machine and the model hub does not answer",
             fix=f"Where there is a network, run `hf download {repo} {filename}` and copy the cache folder"
             " (~/.cache/huggingface) here, or give the path of the file in the recipe.",
         )

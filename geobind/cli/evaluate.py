@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,8 @@ def report_all_pairs(
     datasets = [choice.build() for choice in choices.values()]
     say(f"space {target}, split {split}")
     result = run(loaded, datasets, split=split, modalities=modalities.split(",") if modalities else None, by=by)
-    Console().print(table(result))
+    # A log has no width of its own, and the usual 80 columns would break the figures over two lines.
+    Console(width=None if sys.stdout.isatty() else 140).print(table(result))
     files = write_report(result, out or Path(REPORTS) / loaded.name, examples=gather(result))
     for file in files:
         typer.echo(file)
