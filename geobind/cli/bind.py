@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from geobind.errors import RecipeError
 
 if TYPE_CHECKING:
     from geobind.config import Plan, StagePlan
+    from geobind.modality import Choice
 
 
 def bind(
@@ -70,18 +72,17 @@ def print_outline(plan: Plan, stages: Sequence[StagePlan], target: Path) -> None
 
     from geobind.bind.dryrun import outline
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(
         f"recipe [bold]{plan.name}[/bold] → space {target}, {plan.recipe.space.dim} dimensions", highlight=False
     )
     anchor = plan.recipe.anchor
-    console.print(
-        f"anchor {anchor.modality}: {_settings(plan.anchor.as_dict())}, head {anchor.head.type}", highlight=False
-    )
+    console.print(f"anchor {anchor.modality}: {_settings(plan.anchor)}, head {anchor.head.type}", highlight=False)
     outlines = outline(plan, stages)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("stage", "modality", "learns", "encoder", "trained", "frozen", "pairs", "steps", "memory"):
-        table.add_column(column, justify="right" if column in ("trained", "frozen", "pairs", "steps") else "left")
+        numeric = column in ("trained", "frozen", "pairs", "steps", "memory")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for item in outlines:
         config = item.stage.config
         table.add_row(
@@ -89,8 +90,8 @@ def print_outline(plan: Plan, stages: Sequence[StagePlan], target: Path) -> None
             config.modality,
             str(config.train),
             item.stage.encoder.type,
-            f"{item.trained:,}",
-            f"{item.frozen:,}",
+            f"{item.trained / 1e6:,.2f} M",
+            f"{item.frozen / 1e6:,.2f} M",
             "unknown" if item.pairs is None else f"{item.pairs:,}",
             "unknown" if item.steps is None else f"{item.steps:,}",
             f"≥ {item.memory_mb:,.0f} MB",
@@ -99,10 +100,10 @@ def print_outline(plan: Plan, stages: Sequence[StagePlan], target: Path) -> None
     for item in outlines:
         config = item.stage.config
         lines = [
-            f"encoder {_settings(item.stage.encoder.as_dict())}, head {config.head.type}",
-            f"loss {_settings(item.stage.loss.as_dict())}",
-            f"data {_settings(item.stage.dataset.as_dict())}",
-            f"optim {_settings(config.optim.model_dump(mode='json'))}",
+            f"encoder {_settings(item.stage.encoder)}, head {config.head.type}",
+            f"loss {_settings(item.stage.loss)}",
+            f"data {_settings(item.stage.dataset)}",
+            f"optim {_listed(config.optim.model_dump(mode='json'))}",
         ]
         console.print(f"\n[bold]{config.name}[/bold]", *lines, sep="\n  ", highlight=False, soft_wrap=True)
         if config.note:
@@ -111,6 +112,11 @@ def print_outline(plan: Plan, stages: Sequence[StagePlan], target: Path) -> None
             console.print(f"  pairs unknown: {item.trouble}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _settings(values: dict[str, object]) -> str:
-    rest = ", ".join(f"{key}={value}" for key, value in values.items() if key != "type" and value is not None)
-    return f"{values['type']} ({rest})" if "type" in values else rest
+def _settings(choice: Choice[Any]) -> str:
+    """A choice's type and what the recipe set of it."""
+    values = _listed(choice.config.model_dump(mode="json", exclude_unset=True))
+    return f"{choice.type} ({values})" if values else choice.type
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

@@ -213,7 +213,10 @@ def read_table(path: Path) -> pa.Table:
         DataError: It does not exist or cannot be parsed.
     """
     if not path.is_file():
-        raise DataError(f"manifest {str(path)!r} does not exist", fix="Give its path with `--set dataset.path=…`.")
+        raise DataError(
+            f"manifest {str(path)!r} does not exist",
+            fix="Mend the dataset's path in the recipe, or give it with `--set stages.NAME.dataset.path=…`.",
+        )
     try:
         if path.suffix.lower() in (".parquet", ".geoparquet", ".pq"):
             return pa.parquet.read_table(path)
