@@ -17,7 +17,7 @@ test: $(VENV)/.installed-test lint
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy geobind $(PLUGINS:%=plugins/geobind-%/geobind_%)
+	$(VENV)/bin/mypy geobind $(foreach p,$(PLUGINS),plugins/geobind-$(p)/geobind_$(p))
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -28,9 +28,9 @@ $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 # laion-clap is what the published recipe needs; the demo does not.
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
 	$(VENV)/bin/python -m pip install --progress-bar off -e ".[test]" $(EDITABLE) -e "plugins/geobind-audio[clap]"
-	touch $@
+	touch $@ $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) spaces runs reports
