@@ -136,7 +136,7 @@ def test_a_released_checkpoint_without_a_network_is_a_sentence_at_once(
     encoder = build(ClapConfig())
     begin = time.monotonic()
     with pytest.raises(
-        WeightsError, match=r"lukewys/laion_clap/630k-audioset-best\.pt are not on this machine.*hf download"
+        WeightsError, match=r"lukewys/laion_clap/630k-audioset-best\.pt is not on this machine.*hf download"
     ):
         encoder.load_pretrained()
     assert time.monotonic() - begin < 5
