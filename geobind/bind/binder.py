@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from geobind.bind.interrupt import Interrupted
 from geobind.bind.run import Run
@@ -75,8 +76,8 @@ def bind(
         Interrupted: After Ctrl-C; the run can be resumed.
     """
     names = [stage.config.name for stage in stages]
-    settings = {"recipe": plan.name, "resolved": plan.resolved(), "space": space, "stages": names}
-    run = Run.unfinished(runs, **settings) if resume else None  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"recipe": plan.name, "resolved": plan.resolved(), "space": space, "stages": names}
+    run = Run.unfinished(runs, **settings) if resume else None
     done = set(run.state["done"]) if run else set()
     todo = [stage for stage in stages if stage.config.name not in done]
     starts_anchor = any(stage.trains_anchor and not stage.requires for stage in todo)
@@ -84,7 +85,7 @@ def bind(
     binding = Binding(plan, space, fresh_anchor=starts_anchor or not exists, device=device or default_device())
     binding.prepare(todo)
     if run is None:
-        run = Run.start(runs, **settings)  # type: ignore[arg-type]
+        run = Run.start(runs, **settings)
     if skipped := binding.skipped():
         write_atomic(run.path / "skipped.txt", "\n".join(skipped) + "\n")
         say(f"{len(skipped)} rows skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")

@@ -49,20 +49,27 @@ class Binding:
         self.cache = FeatureCache()
         self.datasets: dict[str, Dataset] = {}
         self.towers: dict[str, Loaded] = {}
-        self.record = None if fresh_anchor and not (space / "space.json").is_file() else self._read(fresh_anchor)
+        self.record = read_record(space) if (space / "space.json").is_file() else None
         self.fresh_anchor = self.record is None or fresh_anchor
+        if self.record is not None:
+            self._refuse_another_space(self.record)
 
-    def _read(self, fresh_anchor: bool) -> SpaceRecord:
-        record = read_record(self.space)
-        asked = (self.plan.recipe.anchor.modality, self.plan.recipe.space.dim)
-        if not fresh_anchor and asked != (record.anchor, record.dim):
-            raise RecipeError(
-                f"the recipe wants anchor {asked[0]!r} with {asked[1]} dimensions, the space has"
-                f" {record.anchor!r} with {record.dim}",
-                where=str(self.space),
-                fix="Bind into another folder with --space.",
-            )
-        return record
+    def _refuse_another_space(self, record: SpaceRecord) -> None:
+        """What is bound in a folder is not overwritten by a recipe of another space."""
+        recipe = self.plan.recipe
+        wanted = {"anchor": recipe.anchor.modality, "dimensions": recipe.space.dim}
+        found: dict[str, object] = {"anchor": record.anchor, "dimensions": record.dim}
+        if not self.fresh_anchor:
+            tower = record.towers[record.anchor]
+            wanted |= {"anchor encoder": self.plan.anchor.as_dict(), "anchor head": recipe.anchor.head}
+            found |= {"anchor encoder": tower.encoder, "anchor head": tower.head}
+        for what, value in wanted.items():
+            if value != found[what]:
+                raise RecipeError(
+                    f"the recipe says {what} {value!r}, the space in this folder has {found[what]!r}",
+                    where=str(self.space),
+                    fix="Bind into another folder with --space, or delete this one.",
+                )
 
     # -- what a stage needs -----------------------------------------------------------------------
 
@@ -156,17 +163,19 @@ class Binding:
 
     def _train(self, stage: StagePlan, loss: Loss, pairs: Pairs, run: Run) -> dict[str, Any]:
         config = stage.config
-        precision = choose_precision(run.state.get("precision", config.optim.precision), self.device)
-        if "precision" not in run.state:  # a resumed run keeps what was chosen
-            run.note(precision=precision.name)
-            say(f"precision: {precision.name} ({precision.reason})")
+        example = self._example(stage, pairs, training=True)
+        chosen = run.state.setdefault("precision", {})
+        precision = choose_precision(chosen.get(config.name, config.optim.precision), self.device, example.small_work())
+        if config.name not in chosen:  # a resumed stage keeps what was chosen
+            run.note(precision={**chosen, config.name: precision.name})
+            say(f"{config.name}: precision {precision.name} ({precision.reason})")
         try:
             val = self._example(stage, self.pairs(stage, "val"), training=False)
         except DataError:
             val = None
             say(f"{config.name}: no validation pairs, so no validation loss")
         trainer = Trainer(
-            self._example(stage, pairs, training=True),
+            example,
             val,
             loss,
             config.optim,

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,23 @@ class Example:
     pairs: Pairs
     anchor: Side
     modality: Side
+
+    def small_work(self, size: int = 32) -> Callable[[], Tensor]:
+        """A function that embeds one small batch with both towers in evaluation mode, for timing them."""
+        sides = (self.anchor, self.modality)
+
+        @cache
+        def inputs() -> list[Any]:
+            rows = self.pairs.draw(np.random.default_rng(0))[:size]
+            return [next(iter(side.inputs([rows[:, column]], 0))) for column, side in enumerate(sides)]
+
+        def work() -> Tensor:
+            for side in sides:
+                side.train(False)
+            anchor_BD, modality_BD = (side.embed(x) for side, x in zip(sides, inputs(), strict=True))
+            return (anchor_BD * modality_BD).sum()
+
+        return work
 
 
 @dataclass

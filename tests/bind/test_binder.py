@@ -182,3 +182,19 @@ def test_frozen_parts_do_not_move(bound):
     assert saved.state_dict().keys() == fresh.state_dict().keys()
     assert int(saved.net[1].num_batches_tracked) == 0  # batch norm of a frozen encoder saw nothing
     assert int(geobind.load(path).tower("toy_c").encoder.net[1].num_batches_tracked) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "modality", "match"),
+    [
+        ("space.dim=9", None, "says dimensions 9, the space in this folder has 8"),
+        ("anchor.encoder.width=20", "toy_c", "says anchor encoder .*'width': 20"),
+    ],
+)
+def test_a_recipe_of_another_space_is_refused(bound, tmp_path, change, modality, match):
+    plan, path = bound
+    before = hashes(path)
+    other = load_plan(plan.source, get_plugins(), [change])
+    with pytest.raises(RecipeError, match=match):
+        bind(other, choose(other, read_record(path), modality=modality), space=path, runs=tmp_path / "runs")
+    assert hashes(path) == before

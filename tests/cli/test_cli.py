@@ -73,7 +73,7 @@ def test_bind_evaluate_and_rebind_from_the_command_line(recipe, tmp_path):
     plan = geobind("bind", "--recipe", recipe, "--dry-run", cwd=tmp_path).stdout
     assert "toy_b" in plan and "140" in plan and not (tmp_path / "spaces").exists()
     bound = geobind("bind", "--recipe", recipe, cwd=tmp_path)
-    assert "bound b, c" in bound.stdout and "precision: fp32 (as the recipe says)" in bound.stderr
+    assert "bound b, c" in bound.stdout and "b: precision fp32 (as the recipe says)" in bound.stderr
     towers = {file.name for file in (tmp_path / "spaces/toy/towers").iterdir()}
     listed = json.loads(geobind("stages", "list", "--recipe", recipe, "--json", cwd=tmp_path).stdout)
     assert [row["bound"] for row in listed["stages"]] == ["yes", "yes"]
