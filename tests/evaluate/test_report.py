@@ -13,10 +13,10 @@ from rich.console import Console
 from geobind.errors import DataError, PluginError
 from geobind.evaluate import examples as examples_module
 from geobind.evaluate.examples import Example, Hit, Shown, gather
-from geobind.evaluate.overview import metrics, synthesised, times
-from geobind.evaluate.page import to_html
-from geobind.evaluate.palette import DARK, LIGHT, contrast, ink, shade
 from geobind.evaluate.report import read, table, write_report
+from geobind.evaluate.report.overview import metrics, synthesised, times
+from geobind.evaluate.report.page import to_html
+from geobind.evaluate.report.palette import DARK, LIGHT, contrast, ink, shade
 from geobind.evaluate.retrieval import all_pairs
 from geobind.modality import ModalitySpec
 

@@ -7,8 +7,8 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from geobind.evaluate.overview import metrics, synthesised, whole
-from geobind.evaluate.palette import INK, LIGHT, Colour, ink, shade
+from geobind.evaluate.report.overview import metrics, synthesised, whole
+from geobind.evaluate.report.palette import INK, LIGHT, Colour, ink, shade
 from geobind.evaluate.results import AllPairs
 
 SHARP = 2

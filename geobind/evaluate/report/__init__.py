@@ -10,10 +10,10 @@ from rich.table import Table
 
 from geobind.errors import DataError
 from geobind.evaluate.examples import Example
-from geobind.evaluate.heatmap import to_png
-from geobind.evaluate.page import to_html
+from geobind.evaluate.report.heatmap import to_png
+from geobind.evaluate.report.page import to_html
+from geobind.evaluate.report.tables import to_csv, to_markdown, to_rich
 from geobind.evaluate.results import AllPairs
-from geobind.evaluate.tables import to_csv, to_markdown, to_rich
 from geobind.files import write_atomic
 
 

@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from geobind.evaluate.examples import Example
-from geobind.evaluate.overview import Metric, is_easy, median_of, metrics, percent, synthesised, times, whole
-from geobind.evaluate.palette import DARK, LIGHT, hexadecimal, ink, shade
+from geobind.evaluate.report.overview import Metric, is_easy, median_of, metrics, percent, synthesised, times, whole
+from geobind.evaluate.report.palette import DARK, LIGHT, hexadecimal, ink, shade
+from geobind.evaluate.report.tables import columns, notes
 from geobind.evaluate.results import AllPairs, PairResult
-from geobind.evaluate.tables import columns, notes
 
 LEVELS = 16
 """Steps of the colour ramp."""
@@ -42,7 +42,7 @@ class Cell:
 def to_html(result: AllPairs, examples: Sequence[Example] = ()) -> str:
     """The page: matrix, protocol, table of all pairs, and examples with their pictures inside."""
     environment = Environment(
-        loader=PackageLoader("geobind.evaluate"),
+        loader=PackageLoader("geobind.evaluate.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
