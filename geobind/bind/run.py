@@ -11,8 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
+from geobind import __version__
 from geobind.errors import RecipeError, SpaceError
 from geobind.files import write_atomic
 from geobind.weights import load_torch
@@ -28,8 +30,6 @@ class Run:
     @classmethod
     def start(cls, parent: Path, *, recipe: str, resolved: dict[str, Any], space: Path, stages: list[str]) -> Run:
         """Make a new run folder under ``parent``."""
-        from geobind import __version__
-
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         path = parent / f"{stamp}-{recipe}"
         for n in range(2, 100):
@@ -97,8 +97,6 @@ class Run:
 
     def save_checkpoint(self, stage: str, state: dict[str, Any]) -> None:
         """Write a stage's checkpoint, whole or not at all."""
-        import torch
-
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_atomic(self.path / stage / "checkpoint.pt", buffer.getvalue())

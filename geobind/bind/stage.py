@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from geobind import __version__
 from geobind.bind.feature_cache import FeatureCache
 from geobind.bind.precision import choose_precision
 from geobind.bind.run import Run
@@ -19,10 +20,11 @@ from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, RecipeError
 from geobind.loss import Loss
 from geobind.modality import Choice, EncoderSpec
+from geobind.plugins import get_plugins
 from geobind.progress import say, track
-from geobind.space.checkpoint import make_tower, read_record, read_tower, save_space
+from geobind.space.checkpoint import make_tower, read_tower, save_space
 from geobind.space.heads import Tower
-from geobind.space.records import Bound, SpaceRecord, TowerRecord
+from geobind.space.records import Bound, SpaceRecord, TowerRecord, read_record
 
 
 @dataclass
@@ -122,8 +124,6 @@ class Binding:
 
     def _from_space(self, modality: str) -> Loaded:
         assert self.record is not None  # noqa: S101
-        from geobind.plugins import get_plugins
-
         record = self.record.towers[modality]
         tower = read_tower(self.space, record, self.record.dim, get_plugins())
         return Loaded(tower, record.weights, record.stages)
@@ -208,8 +208,6 @@ class Binding:
     # -- writing ----------------------------------------------------------------------------------
 
     def _write(self, stage: StagePlan, loss: Loss, pairs: Pairs | None) -> None:
-        from geobind import __version__
-
         config, anchor = stage.config, self.plan.recipe.anchor.modality
         towers = dict(self.record.towers) if self.record else {}
         changed: dict[str, Tower] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobind.cli.common import RUNS, SPACES, RecipeOption, SetOption, SpaceOption, find_space, recipe_of
+from geobind.cli.common import RUNS, SPACES, RecipeOption, SetOption, SpaceOption, find_space, plan_of, record_of
 from geobind.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -33,24 +33,20 @@ def bind(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
 ) -> None:
     """Bind modalities to the anchor, stage by stage, and write the space."""
-    from geobind.config import load_plan
-    from geobind.plugins import get_plugins
-
     if sum((modality is not None, stage is not None, stale)) > 1:
         raise RecipeError("--modality, --stage and --stale exclude each other", fix="Give one of them.")
     current = find_space(space, recipe)
-    name = recipe_of(current, recipe)
-    plan = load_plan(name, get_plugins(), overrides)
+    plan = plan_of(recipe, current, overrides)
     target = current or SPACES / plan.name
 
     from geobind.bind.binder import bind as run_stages
     from geobind.bind.binder import choose
     from geobind.bind.interrupt import Interrupted
     from geobind.progress import say
-    from geobind.space.checkpoint import read_record
 
-    record = read_record(target) if (target / "space.json").is_file() else None
-    stages = choose(plan, record, modality=modality, stage=stage, stale=stale, with_required=with_required or dry_run)
+    stages = choose(
+        plan, record_of(target), modality=modality, stage=stage, stale=stale, with_required=with_required or dry_run
+    )
     if dry_run:
         print_outline(plan, stages, target)
         return

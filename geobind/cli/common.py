@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geobind.errors import SpaceError
+
+if TYPE_CHECKING:
+    from geobind.config import Plan
+    from geobind.space.records import SpaceRecord
 
 SPACES = Path("spaces")
 RUNS = Path("runs")
@@ -28,7 +31,7 @@ RecipeOption = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="Recipe by name or path. Default: the recipe of the current space, else world.",
+        help="Recipe by name or path. Default: the one the current space was bound by, else world.",
         show_default=False,
     ),
 ]
@@ -64,18 +67,23 @@ def need_space(space: Path | None, recipe: str | None = None) -> Path:
     return found
 
 
-def peek(space: Path | None) -> dict[str, Any]:
-    """``space.json`` as plain values without importing torch; empty when there is none."""
-    file = space / "space.json" if space else None
-    if file is None or not file.is_file():
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SpaceError(f"space.json is not JSON: {error}", where=str(file)) from error
-    return values if isinstance(values, dict) else {}
+def record_of(space: Path | None) -> SpaceRecord | None:
+    """What a space folder says of itself, without importing torch; None where nothing is bound."""
+    from geobind.space.records import read_record
+
+    return read_record(space) if space is not None and (space / "space.json").is_file() else None
 
 
-def recipe_of(space: Path | None, recipe: str | None) -> str:
-    """The recipe that is meant: as named, else the current space's, else the default."""
-    return recipe or peek(space).get("recipe_name") or DEFAULT_RECIPE
+def plan_of(recipe: str | None, space: Path | None, overrides: list[str] | None) -> Plan:
+    """The recipe that is meant: as named, else the one the space was bound by, else the default."""
+    from geobind.config import load_plan, resolve
+    from geobind.plugins import get_plugins
+    from geobind.yamlfile import Document
+
+    record = record_of(space)
+    if recipe is not None or record is None:
+        return load_plan(recipe or DEFAULT_RECIPE, get_plugins(), overrides)
+    document = Document(f"{space}/space.json", record.recipe)
+    for assignment in overrides or ():
+        document.set(assignment)
+    return resolve(record.recipe_name, document, get_plugins())

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geobind.cli.common import REPORTS, SetOption, SpaceOption, need_space
+from geobind.cli.common import REPORTS, SetOption, SpaceOption, need_space, plan_of
 from geobind.errors import RecipeError
 
 
@@ -40,20 +40,14 @@ def report_all_pairs(
     """Evaluate every pair of a space, print the table, write the report; returns the files written."""
     from rich.console import Console
 
-    from geobind.config import resolve
     from geobind.evaluate.examples import gather
     from geobind.evaluate.report import table, write_report
     from geobind.evaluate.retrieval import all_pairs as run
-    from geobind.plugins import get_plugins
     from geobind.progress import say
     from geobind.space.checkpoint import load
-    from geobind.yamlfile import Document
 
     loaded = load(target)
-    document = Document(str(target / "space.json"), loaded.record.recipe)
-    for assignment in overrides:
-        document.set(assignment)
-    plan = resolve(loaded.record.recipe_name, document, get_plugins())
+    plan = plan_of(None, target, overrides)
     choices = {repr(stage.dataset): stage.dataset for stage in plan.stages}
     datasets = [choice.build() for choice in choices.values()]
     say(f"space {target}, split {split}")

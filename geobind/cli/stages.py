@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobind.cli.common import RecipeOption, SetOption, SpaceOption, find_space, peek, recipe_of
+from geobind.cli.common import RecipeOption, SetOption, SpaceOption, find_space, plan_of, record_of
+
+if TYPE_CHECKING:
+    from geobind.space.records import SpaceRecord
 
 app = typer.Typer(help="List, show and check the stages of recipes.", no_args_is_help=True)
 
@@ -24,10 +27,12 @@ def list_(
 
     plugins = get_plugins()
     current = find_space(space)
-    names = [recipe] if recipe else list(recipe_paths(plugins))
+    record = record_of(current)
+    plans = [load_plan(name, plugins) for name in ([recipe] if recipe else recipe_paths(plugins))]
+    if record and not recipe and record.recipe_name not in {plan.name for plan in plans}:
+        plans.append(plan_of(None, current, None))  # bound by a recipe of the user's own
     rows: list[dict[str, Any]] = []
-    for name in names:
-        plan = load_plan(name, plugins)
+    for plan in plans:
         for stage in plan.stages:
             rows.append(
                 {
@@ -38,7 +43,7 @@ def list_(
                     "encoder": stage.encoder.type,
                     "data": stage.dataset.type,
                     "loss": stage.loss.type,
-                    "bound": bound_state(peek(current), plan.name, stage.config.name, stage.config.modality),
+                    "bound": bound_state(record, plan.name, stage.config.name, stage.config.modality),
                 }
             )
     if as_json:
@@ -49,14 +54,14 @@ def list_(
     _print_rows(rows, current)
 
 
-def bound_state(space: dict[str, Any], recipe: str, stage: str, modality: str) -> str:
-    """``yes``, ``stale`` or the empty string for a stage of a recipe in a space's JSON."""
-    if space.get("recipe_name") != recipe:
+def bound_state(space: SpaceRecord | None, recipe: str, stage: str, modality: str) -> str:
+    """``yes``, ``stale`` or the empty string for a stage of a recipe in a space."""
+    if space is None or space.recipe_name != recipe or modality not in space.towers:
         return ""
-    tower = space["towers"].get(modality, {})
-    if (tower.get("bound") or {}).get("stage") != stage:
+    bound = space.towers[modality].bound
+    if bound is None or bound.stage != stage:
         return ""
-    return "yes" if tower["bound_to"] == space["towers"][space["anchor"]]["bound_to"] else "stale"
+    return "stale" if modality in space.stale else "yes"
 
 
 def _print_rows(rows: list[dict[str, Any]], current: Path | None) -> None:
@@ -82,10 +87,7 @@ def show(
     """Print one stage with every default spelt out, as YAML."""
     import yaml
 
-    from geobind.config import load_plan
-    from geobind.plugins import get_plugins
-
-    plan = load_plan(recipe_of(find_space(space), recipe), get_plugins(), overrides)
+    plan = plan_of(recipe, find_space(space, recipe), overrides)
     plan.stage(stage)
     found = next(values for values in plan.resolved()["stages"] if values["name"] == stage)
     typer.echo(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), nl=False)

@@ -11,17 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import save
 
 from geobind.config import Head
-from geobind.errors import SpaceError, explain
+from geobind.errors import SpaceError
 from geobind.files import write_atomic
 from geobind.modality import Choice, EncoderSpec
 from geobind.plugins import Plugins, get_plugins
 from geobind.space.card import render_card
 from geobind.space.heads import Tower, build_head
-from geobind.space.records import FORMAT, SpaceRecord, TowerRecord
+from geobind.space.records import SpaceRecord, TowerRecord, read_record
 from geobind.space.space import Space
 from geobind.weights import file_sha256, load_safetensors
 
@@ -43,23 +42,6 @@ def load(path: str | Path, *, device: str | None = None, plugins: Plugins | None
         device = "cuda" if torch.cuda.is_available() else "cpu"
     known = plugins or get_plugins()
     return Space(path, record, lambda tower: read_tower(path, tower, record.dim, known), device)
-
-
-def read_record(path: Path) -> SpaceRecord:
-    """Read and check ``space.json``; needs no torch beyond this module's import."""
-    file = path / "space.json"
-    if not file.is_file():
-        raise SpaceError(f"there is no space in {str(path)!r}", fix="Make one: `geobind bind --recipe world`.")
-    try:
-        record = SpaceRecord.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        what = explain(dict(error.errors()[0]), SpaceRecord.model_fields)
-        raise SpaceError(f"space.json cannot be used: {what}", where=str(file)) from error
-    if record.format != FORMAT:
-        raise SpaceError(
-            f"the space has format {record.format}, this geobind reads {FORMAT}", where=str(file), fix="Update geobind."
-        )
-    return record
 
 
 def make_tower(encoder: Choice[EncoderSpec], head: Head, dim: int, seed: int) -> Tower:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from geobind.config import Head
+from geobind.errors import SpaceError, explain
 from geobind.modality import Config
 
 FORMAT = 1
@@ -90,6 +94,26 @@ class SpaceRecord(Config):
         """Towers bound to another state of the anchor than the one here."""
         now = self.fingerprint
         return tuple(name for name, tower in self.towers.items() if name != self.anchor and tower.bound_to != now)
+
+
+def read_record(path: Path) -> SpaceRecord:
+    """Read and check the ``space.json`` of a space folder.
+
+    Raises:
+        SpaceError: There is none, it is damaged, or it is of another format.
+    """
+    file = path / "space.json"
+    if not file.is_file():
+        raise SpaceError(f"there is no space in {str(path)!r}", fix="Make one: `geobind bind --recipe world`.")
+    try:
+        record = SpaceRecord.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        what = explain(dict(error.errors()[0]), SpaceRecord.model_fields)
+        raise SpaceError(f"space.json cannot be used: {what}", where=str(file)) from error
+    if record.format != FORMAT:
+        what = f"the space has format {record.format}, this geobind reads {FORMAT}"
+        raise SpaceError(what, where=str(file), fix="Update geobind.")
+    return record
 
 
 def fingerprint(encoder: dict[str, Any], head: Head, preprocessing: dict[str, Any], sha256: str) -> str:

@@ -17,7 +17,7 @@ from geobind.bind.run import Run
 from geobind.config import load_plan
 from geobind.errors import DataError, RecipeError, SpaceError
 from geobind.plugins import get_plugins
-from geobind.space.checkpoint import read_record
+from geobind.space.records import read_record
 
 
 @pytest.fixture

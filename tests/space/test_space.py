@@ -14,6 +14,7 @@ from geobind.config import load_plan
 from geobind.errors import DataError, SpaceError, WeightsError
 from geobind.plugins import get_plugins
 from geobind.space import checkpoint
+from geobind.space.records import read_record
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_a_write_that_fails_leaves_the_old_space(space, monkeypatch):
         return real(path, data)
 
     monkeypatch.setattr(checkpoint, "write_atomic", fail)
-    record = checkpoint.read_record(space)
+    record = read_record(space)
     other = geobind.load(space).tower("toy_c")
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save_space(space, record, {"toy_b": other})
