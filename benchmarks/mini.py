@@ -51,7 +51,7 @@ def figures(report: dict[str, object]) -> dict[str, float]:
     for item in report["results"]:  # type: ignore[attr-defined]
         protocol = item["protocol"]
         found[protocol["query"], protocol["gallery"], protocol["subset"]] = item["scores"]
-    rsicd, euro = "RSICD", "EuroSAT"
+    rsicd, euro = "source=RSICD", "source=EuroSAT"
     return {
         "RSICD text→image R@10, %": 100 * found["text", "satellite", rsicd]["recall"]["10"],
         "RSICD image→text R@10, %": 100 * found["satellite", "text", rsicd]["recall"]["10"],
