@@ -10,8 +10,8 @@ import pytest
 from typer.main import get_command
 
 from geobind.cli import app
-from geobind.config import load_plan
 from geobind.modality import EncoderSpec
+from geobind.plan import load_plan
 from geobind.plugins import Plugins, get_plugins
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ from typing import Any
 from geobind.bind.interrupt import Interrupted
 from geobind.bind.run import Run
 from geobind.bind.stage import Binding, default_device
-from geobind.config import Plan, StagePlan
 from geobind.errors import SpaceError
 from geobind.files import write_atomic
+from geobind.plan import Plan, StagePlan
 from geobind.progress import say
 from geobind.space.records import SpaceRecord
 

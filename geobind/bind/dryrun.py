@@ -8,9 +8,10 @@ from typing import Literal
 
 from torch import nn
 
-from geobind.config import Learn, Plan, StagePlan
+from geobind.config import Learn
 from geobind.data.pairs import match
 from geobind.errors import GeobindError
+from geobind.plan import Plan, StagePlan
 from geobind.space.checkpoint import make_tower
 from geobind.space.heads import Tower
 

@@ -14,12 +14,12 @@ from geobind.bind.precision import choose_precision
 from geobind.bind.run import Run
 from geobind.bind.sides import make_side
 from geobind.bind.trainer import Example, Trainer
-from geobind.config import Plan, StagePlan
 from geobind.data.items import Dataset
 from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, RecipeError
 from geobind.loss import Loss
 from geobind.modality import Choice, EncoderSpec
+from geobind.plan import Plan, StagePlan
 from geobind.plugins import get_plugins
 from geobind.progress import say, track
 from geobind.space.checkpoint import make_tower, read_tower, save_space

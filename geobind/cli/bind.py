@@ -14,8 +14,8 @@ from geobind.cli.common import RUNS, SPACES, RecipeOption, SetOption, SpaceOptio
 from geobind.errors import RecipeError
 
 if TYPE_CHECKING:
-    from geobind.config import Plan, StagePlan
     from geobind.modality import Choice
+    from geobind.plan import Plan, StagePlan
 
 
 def bind(

@@ -11,7 +11,7 @@ import typer
 from geobind.errors import SpaceError
 
 if TYPE_CHECKING:
-    from geobind.config import Plan
+    from geobind.plan import Plan
     from geobind.space.records import SpaceRecord
 
 SPACES = Path("spaces")
@@ -76,7 +76,7 @@ def record_of(space: Path | None) -> SpaceRecord | None:
 
 def plan_of(recipe: str | None, space: Path | None, overrides: list[str] | None) -> Plan:
     """The recipe that is meant: as named, else the one the space was bound by, else the default."""
-    from geobind.config import load_plan, resolve
+    from geobind.plan import load_plan, resolve
     from geobind.plugins import get_plugins
     from geobind.yamlfile import Document
 

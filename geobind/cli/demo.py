@@ -18,7 +18,7 @@ def demo(
     """Bind text, elevation, location, ground and audio to satellite tiles, evaluate all pairs, write the report."""
     from geobind.bind.binder import bind
     from geobind.cli.evaluate import report_all_pairs
-    from geobind.config import load_plan
+    from geobind.plan import load_plan
     from geobind.plugins import get_plugins
 
     start = time.monotonic()

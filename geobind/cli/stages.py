@@ -22,7 +22,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show every stage of every recipe, and whether it is bound in the current space."""
-    from geobind.config import load_plan, recipe_paths
+    from geobind.plan import load_plan, recipe_paths
     from geobind.plugins import get_plugins
 
     plugins = get_plugins()
@@ -99,7 +99,7 @@ def validate(
     overrides: SetOption = None,
 ) -> None:
     """Check a recipe: keys, values, and that every type exists."""
-    from geobind.config import load_plan
+    from geobind.plan import load_plan
     from geobind.plugins import get_plugins
 
     plan = load_plan(recipe, get_plugins(), overrides)

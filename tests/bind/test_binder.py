@@ -14,8 +14,8 @@ from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind, choose
 from geobind.bind.interrupt import Interrupted
 from geobind.bind.run import Run
-from geobind.config import load_plan
 from geobind.errors import DataError, RecipeError, SpaceError
+from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 from geobind.space.records import read_record
 

@@ -8,7 +8,7 @@ import torch
 from geobind.bind import precision
 from geobind.bind.binder import bind
 from geobind.bind.precision import choose_precision
-from geobind.config import load_plan
+from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import geobind
 from geobind.bind.binder import bind
-from geobind.config import load_plan
 from geobind.errors import DataError, SpaceError, WeightsError
+from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 from geobind.space import checkpoint
 from geobind.space.records import read_record

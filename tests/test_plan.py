@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from geobind.config import load_plan, recipe_paths
 from geobind.errors import PluginError, RecipeError
+from geobind.plan import load_plan, recipe_paths
 from geobind.plugins import get_plugins
 
 

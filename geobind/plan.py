@@ -1,0 +1,181 @@
+"""From a recipe's text to a plan: read, override, check, and resolve every ``type:`` to a spec of a plugin.
+
+A :class:`Plan` is values only; nothing heavy has been imported when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import ValidationError
+
+from geobind.config import Recipe, Stage
+from geobind.errors import GeobindError, RecipeError, explain, nearest
+from geobind.modality import Choice, Config, DatasetSpec, EncoderSpec, LossSpec, RecipeSpec
+from geobind.plugins import Plugins
+from geobind.yamlfile import Document, Key, read_document
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage with its types resolved."""
+
+    config: Stage
+    encoder: Choice[EncoderSpec]
+    dataset: Choice[DatasetSpec]
+    loss: Choice[LossSpec]
+    trains_anchor: bool
+    requires: tuple[str, ...]
+    """Earlier stages that train the anchor: the anchor is not ready before them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with every type resolved: what ``bind`` would do."""
+
+    name: str
+    source: str
+    recipe: Recipe
+    anchor: Choice[EncoderSpec]
+    stages: tuple[StagePlan, ...]
+
+    def stage(self, name: str) -> StagePlan:
+        """The stage of that name; raises RecipeError naming those that exist."""
+        for stage in self.stages:
+            if stage.config.name == name:
+                return stage
+        raise RecipeError(
+            f"recipe {self.name!r} has no stage {name!r}", fix=nearest(name, (s.config.name for s in self.stages))
+        )
+
+    def stages_of(self, modality: str) -> tuple[StagePlan, ...]:
+        """The stages that bind a modality; raises RecipeError naming the modalities there are."""
+        found = tuple(stage for stage in self.stages if stage.config.modality == modality)
+        if not found:
+            raise RecipeError(
+                f"recipe {self.name!r} has no stage for modality {modality!r}",
+                fix=nearest(modality, (s.config.modality for s in self.stages)),
+            )
+        return found
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default spelt out, as the run folder keeps it."""
+        values = self.recipe.model_dump(mode="json", exclude={"defaults"})
+        values["anchor"]["encoder"] = self.anchor.as_dict()
+        for stage, plan in zip(values["stages"], self.stages, strict=True):
+            stage.update(encoder=plan.encoder.as_dict(), dataset=plan.dataset.as_dict(), loss=plan.loss.as_dict())
+        return values
+
+
+def registry() -> Path:
+    """The registry folder: inside the wheel, or beside the package in a checkout."""
+    packed = files("geobind").joinpath("registry")
+    if packed.is_dir():
+        with as_file(packed) as folder:
+            return folder
+    return Path(__file__).resolve().parents[1] / "registry"
+
+
+def recipe_paths(plugins: Plugins) -> dict[str, Path]:
+    """Every recipe by name: the registry's, then those of plugins."""
+    found = {path.stem: path for path in sorted((registry() / "recipes").glob("*.yaml"))}
+    for spec in plugins.specs(RecipeSpec):
+        found.setdefault(spec.name, Path(spec.path))
+    return found
+
+
+def load_plan(recipe: str, plugins: Plugins, overrides: list[str] | None = None) -> Plan:
+    """Read, override, check and resolve a recipe given by name or by the path of a YAML file.
+
+    Raises:
+        RecipeError: Unknown recipe, unknown key (with the nearest known one and file:line), wrong value.
+        PluginError: A type that no sound plugin provides.
+    """
+    known = recipe_paths(plugins)
+    is_path = recipe.endswith((".yaml", ".yml"))
+    if not is_path and recipe not in known:
+        raise RecipeError(f"unknown recipe {recipe!r}", fix=nearest(recipe, known) + " Or give a path to a .yaml file.")
+    path = Path(recipe) if is_path else known[recipe]
+    document = read_document(path)
+    for assignment in overrides or ():
+        document.set(assignment)
+    return resolve(path.stem, document, plugins)
+
+
+def resolve(name: str, document: Document, plugins: Plugins) -> Plan:
+    """Check a recipe document and resolve its types; see :func:`load_plan`."""
+    try:
+        recipe = Recipe.model_validate(document.values)
+    except ValidationError as error:
+        raise _recipe_error(error, document) from error
+    with _at(document, ("anchor", "modality")):
+        plugins.modality(recipe.anchor.modality)
+    with _at(document, ("anchor", "encoder")):
+        anchor = plugins.encoder(recipe.anchor.modality, recipe.anchor.encoder)
+    stages: list[StagePlan] = []
+    for index, stage in enumerate(recipe.stages):
+        with _at(document, ("stages", index, "modality")):
+            plugins.modality(stage.modality)
+        with _at(document, _written(document, index, "encoder")):
+            encoder = plugins.encoder(stage.modality, stage.encoder)
+        with _at(document, _written(document, index, "dataset")):
+            dataset = plugins.dataset(stage.dataset)
+        with _at(document, _written(document, index, "loss")):
+            loss = plugins.loss(stage.loss)
+        requires = tuple(earlier.config.name for earlier in stages if earlier.trains_anchor)
+        stages.append(StagePlan(stage, encoder, dataset, loss, stage.train.anchor != "frozen", requires))
+    return Plan(name, document.source, recipe, anchor, tuple(stages))
+
+
+class _at:
+    """Give an error that knows no file the place of the key it is about."""
+
+    def __init__(self, document: Document, key: Key) -> None:
+        self.document, self.key = document, key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, GeobindError):
+            cause = error.__cause__
+            inside = cause.errors()[0]["loc"] if isinstance(cause, ValidationError) else ()
+            where = ", ".join(filter(None, (self.document.where((*self.key, *inside)), error.where)))
+            raise type(error)(error.what, where=where, fix=error.fix) from error
+
+
+def _written(document: Document, index: int, key: str) -> Key:
+    """Where a stage's key was written: in the stage, or in the defaults."""
+    stage, defaults = document.values["stages"][index], document.values.get("defaults", {})
+    in_defaults = isinstance(stage, dict) and key not in stage and key in defaults
+    return ("defaults", key) if in_defaults else ("stages", index, key)
+
+
+def _recipe_error(error: ValidationError, document: Document) -> RecipeError:
+    """The first problem of a recipe, at the line that has it."""
+    item = dict(error.errors()[0])
+    loc: Key = error.errors()[0]["loc"]
+    what = explain(item, _model_at(loc[:-1]).model_fields)
+    if loc[:1] == ("stages",) and len(loc) > 2:
+        loc = (*_written(document, cast(int, loc[1]), str(loc[2])), *loc[3:])
+    return RecipeError(what, where=document.where(loc))
+
+
+def _model_at(loc: Key) -> type[Config]:
+    """The config class that a location inside a recipe points at."""
+    model: type[Config] = Recipe
+    for part in loc:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_configs_in(model.model_fields[part].annotation), model)
+    return model
+
+
+def _configs_in(annotation: Any) -> Iterator[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _configs_in(argument)
