@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobind.cli.common import RUNS, SPACES, RecipeOption, SetOption, SpaceOption, find_space, plan_of, record_of
+from geobind.cli.common import (
+    RUNS,
+    SPACES,
+    RecipeOption,
+    SetOption,
+    SpaceOption,
+    find_space,
+    plan_of,
+    record_of,
+    stdout,
+)
 from geobind.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -63,12 +72,11 @@ def bind(
 
 def print_outline(plan: Plan, stages: Sequence[StagePlan], target: Path) -> None:
     """Print what would be built."""
-    from rich.console import Console
     from rich.table import Table
 
     from geobind.bind.dryrun import outline
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = stdout()
     console.print(
         f"recipe [bold]{plan.name}[/bold] → space {target}, {plan.recipe.space.dim} dimensions", highlight=False
     )

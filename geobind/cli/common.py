@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ import typer
 from geobind.errors import SpaceError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from geobind.plan import Plan
     from geobind.space.records import SpaceRecord
 
@@ -39,6 +42,13 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key, e.g. stages.audio.optim.epochs=5."),
 ]
+
+
+def stdout() -> Console:
+    """Where results are printed: as wide as the terminal, or wide enough for any table in a log."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140)
 
 
 def find_space(space: Path | None, recipe: str | None = None) -> Path | None:

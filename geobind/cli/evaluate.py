@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from geobind.cli.common import REPORTS, SetOption, SpaceOption, need_space, plan_of
+from geobind.cli.common import REPORTS, SetOption, SpaceOption, need_space, plan_of, stdout
 from geobind.errors import RecipeError
 
 
@@ -38,8 +37,6 @@ def report_all_pairs(
     out: Path | None = None,
 ) -> list[Path]:
     """Evaluate every pair of a space, print the table, write the report; returns the files written."""
-    from rich.console import Console
-
     from geobind.evaluate.examples import gather
     from geobind.evaluate.report import table, write_report
     from geobind.evaluate.retrieval import all_pairs as run
@@ -52,8 +49,7 @@ def report_all_pairs(
     datasets = [choice.build() for choice in choices.values()]
     say(f"space {target}, split {split}")
     result = run(loaded, datasets, split=split, modalities=modalities.split(",") if modalities else None, by=by)
-    # A log has no width of its own, and the usual 80 columns would break the figures over two lines.
-    Console(width=None if sys.stdout.isatty() else 140).print(table(result))
+    stdout().print(table(result))
     files = write_report(result, out or Path(REPORTS) / loaded.name, examples=gather(result))
     for file in files:
         typer.echo(file)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from geobind.cli.common import stdout
+
 app = typer.Typer(help="Look at plugins.", no_args_is_help=True)
 
 
@@ -20,7 +22,6 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
 
         typer.echo(json.dumps(records, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -29,4 +30,4 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
     for record in records:
         provides = ", ".join(record["provides"]) if record["status"] == "ok" else record["reason"]
         table.add_row(record["name"], record["status"], provides, record["origin"])
-    Console().print(table)
+    stdout().print(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobind.cli.common import RecipeOption, SetOption, SpaceOption, find_space, plan_of, record_of
+from geobind.cli.common import RecipeOption, SetOption, SpaceOption, find_space, plan_of, record_of, stdout
 
 if TYPE_CHECKING:
     from geobind.space.records import SpaceRecord
@@ -65,7 +65,6 @@ def bound_state(space: SpaceRecord | None, recipe: str, stage: str, modality: st
 
 
 def _print_rows(rows: list[dict[str, Any]], current: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     title = f"space: {current}" if current else "no space is bound yet"
@@ -74,7 +73,7 @@ def _print_rows(rows: list[dict[str, Any]], current: Path | None) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    stdout().print(table)
 
 
 @app.command()

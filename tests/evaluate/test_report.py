@@ -131,6 +131,7 @@ def test_terminal_table_names_every_pair(result):
     for pair in result.results:
         assert f"{pair.protocol.query} → {pair.protocol.gallery}" in printed
     assert "ties mean" in printed and "R@10 %" in printed and "synthesised sound" in printed and "source=x" in printed
+    assert "a: positives by" in printed
     assert "no dataset holds" in printed
 
 

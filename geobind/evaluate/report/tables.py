@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from string import ascii_lowercase
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -82,7 +83,7 @@ def columns(result: AllPairs) -> list[Column]:
         Column("chance mAP", lambda pair: percent(pair.chance.mean_average_precision)),
         Column("queries", lambda pair: f"{pair.protocol.queries:,}"),
         Column("gallery size", lambda pair: f"{pair.protocol.gallery_size:,}"),
-        Column("positives", lambda pair: f"{pair.protocol.rule}: {pair.protocol.origin}", words=True),
+        Column("positives", lambda pair: _positives(pair.protocol), words=True),
         Column("split hash", lambda pair: pair.protocol.split_hash, words=True),
     ]
 
@@ -141,12 +142,14 @@ def _row(values: Sequence[str]) -> str:
 
 
 def to_rich(result: AllPairs) -> Table:
-    """A table for the terminal; chance stands in brackets, and what all rows share below."""
-    origins = dict.fromkeys(f"{pair.protocol.rule}: {pair.protocol.origin}" for pair in result.results)
+    """A table for the terminal; chance stands in brackets, and a letter says how a row's pairs came about."""
+    origins = list(dict.fromkeys(_positives(pair.protocol) for pair in result.results))
+    letter_of = dict(zip(origins, ascii_lowercase, strict=False))
+    legend = [f"{letter_of.get(origin, '?')}: positives by {origin}" for origin in origins]
     missing = [f"not measured: {_pair(pair)}: {pair.reason}" for pair in result.unmeasured]
     table = Table(
         title=f"Retrieval in {escape(result.space)}",
-        caption=escape("\n".join([protocol_line(result), "Positives by " + "; ".join(origins), *missing])),
+        caption=escape("\n".join([protocol_line(result), *legend, *missing])),
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
@@ -157,7 +160,7 @@ def to_rich(result: AllPairs) -> Table:
     for name in (*(f"R@{k} %" for k in result.ks), "× chance", "median rank", "mAP %", "queries × gallery"):
         # In a narrow terminal a figure breaks over two lines rather than lose its end.
         table.add_column(name, justify="right", overflow="fold")
-    table.add_column("rule")
+    table.add_column("pairs")
     for pair in result.results:
         p, scores, chance = pair.protocol, pair.scores, pair.chance
         table.add_row(
@@ -168,9 +171,13 @@ def to_rich(result: AllPairs) -> Table:
             f"{rank(scores.median_rank)} [dim]({rank(chance.median_rank)})[/]",
             f"{100 * scores.mean_average_precision:.1f} [dim]({100 * chance.mean_average_precision:.1f})[/]",
             f"{p.queries:,} × {p.gallery_size:,}",
-            p.rule,
+            letter_of.get(_positives(p), "?"),
         )
     return table
+
+
+def _positives(protocol: Protocol) -> str:
+    return f"{protocol.rule}: {protocol.origin}"
 
 
 def _pair(names: Protocol | Unmeasured) -> str:
