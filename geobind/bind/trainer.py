@@ -25,6 +25,7 @@ from geobind.bind.precision import Precision
 from geobind.bind.sides import Side
 from geobind.config import Optim
 from geobind.data.pairs import Pairs
+from geobind.errors import GeobindError
 from geobind.loss import Loss
 from geobind.space.embed import hash_seed
 
@@ -210,7 +211,8 @@ class Trainer:
             anchor_BD, modality_BD = example.anchor.embed(anchor), example.modality.embed(modality)
         value: Tensor = self.loss(anchor_BD.float(), modality_BD.float(), positives)
         if not torch.isfinite(value):
-            raise FloatingPointError(f"the loss is {value.item()} at epoch {self.at.epoch + 1}, step {self.at.step}")
+            where = f"epoch {self.at.epoch + 1}, step {self.at.step}"
+            raise GeobindError(f"the loss is {value.item()}", where=where, fix="Lower optim.lr, or use precision fp32.")
         return value
 
     @torch.inference_mode()

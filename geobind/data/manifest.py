@@ -170,8 +170,20 @@ class ManifestDataset(Dataset):
     def _lat_lon(self) -> NDArray[np.float64] | None:
         if not (self.config.lat and self.config.lon):
             return None
-        columns = [self.table[column].to_pylist() for column in (self.config.lat, self.config.lon)]
-        return np.array([[np.nan if _missing(x) else float(x) for x in column] for column in columns]).T
+        columns = (self.config.lat, self.config.lon)
+        return np.stack([self._degrees(column) for column in columns], axis=1)
+
+    def _degrees(self, column: str) -> NDArray[np.float64]:
+        out = np.full(self.table.num_rows, np.nan)
+        for row, value in enumerate(self.table[column].to_pylist()):
+            if _missing(value):
+                continue
+            try:
+                out[row] = float(value)
+            except ValueError:
+                where = f"{self.config.path}:{row + 2}, column {column!r}"
+                raise DataError(f"{value!r} is not a number of degrees", where=where, fix="Mend the row.") from None
+        return out
 
     @cached_property
     def _splits(self) -> NDArray[np.str_]:

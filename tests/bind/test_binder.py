@@ -198,3 +198,14 @@ def test_a_recipe_of_another_space_is_refused(bound, tmp_path, change, modality,
     with pytest.raises(RecipeError, match=match):
         bind(other, choose(other, read_record(path), modality=modality), space=path, runs=tmp_path / "runs")
     assert hashes(path) == before
+
+
+def test_a_loss_that_is_not_finite_is_told(bound, tmp_path, monkeypatch):
+    plan, path = bound
+    from geobind.bind.losses import InfoNCE
+
+    monkeypatch.setattr(InfoNCE, "forward", lambda self, a, b, positives: (a * float("nan")).sum())
+    before = hashes(path)
+    with pytest.raises(geobind.GeobindError, match="the loss is nan .epoch 1, step 0.*optim.lr"):
+        bind(plan, plan.stages, space=path, runs=tmp_path / "runs")
+    assert hashes(path) == before

@@ -108,6 +108,11 @@ def test_missing_columns_are_named(folder, options, match):
         wide(folder, WIDE, **options).items("satellite", "train")
 
 
+def test_a_coordinate_that_is_no_number_is_told(folder):
+    with pytest.raises(DataError, match=r"'north' is not a number of degrees .*m.csv:3, column 'lat'"):
+        wide(folder, WIDE.replace("46.0,7.0", "north,7.0")).items("satellite", "train")
+
+
 def test_missing_and_broken_files_are_told(folder):
     with pytest.raises(DataError, match="does not exist"):
         ManifestDataset(ManifestConfig(path=folder / "no.csv", items={}, origin="x"))
