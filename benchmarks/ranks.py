@@ -6,19 +6,18 @@ python benchmarks/ranks.py [--items 10000] [--runs 5]
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
+from paired import machine, paired, report
 
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs
-from geobind.evaluate.ranks import rank_both
+from geobind.ranks import rank_both
 
 
 def main() -> None:
-    """Time all three in turn, several times, and print medians of the ratios."""
+    """Time all three in turn, several times, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--dim", type=int, default=512)
@@ -32,16 +31,8 @@ def main() -> None:
         "geobind, both directions": lambda: rank_both(a, b, pairs),
         "argsort, one direction": lambda: [np.argsort(-(a[i : i + 512] @ b.T), axis=1) for i in range(0, len(a), 512)],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(options.runs):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    limit = seconds["matrix product"]
-    for name, times in seconds.items():
-        ratio = statistics.median(t / base for t, base in zip(times, limit, strict=True))
-        print(f"{name}: median {statistics.median(times):.2f} s, {ratio:.2f} times the matrix product")
+    print(machine("numpy"))
+    report(paired(contenders, options.runs), "matrix product")
 
 
 def unit(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geobind.bind.trackers import Tracker as Tracker
     from geobind.data.items import Dataset as Dataset
     from geobind.data.items import Items as Items
     from geobind.encoder import Encoder as Encoder
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from geobind.modality import LossSpec as LossSpec
     from geobind.modality import ModalitySpec as ModalitySpec
     from geobind.modality import RecipeSpec as RecipeSpec
+    from geobind.modality import TrackerSpec as TrackerSpec
     from geobind.space.checkpoint import load as load
     from geobind.space.space import Space as Space
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "geobind.bind.trackers": ("Tracker",),
     "geobind.data.items": ("Dataset", "Items"),
     "geobind.encoder": ("Encoder",),
     "geobind.errors": (
@@ -46,7 +49,15 @@ _HOMES = {
     ),
     "geobind.hookspecs": ("hookimpl",),
     "geobind.loss": ("Loss",),
-    "geobind.modality": ("Config", "DatasetSpec", "EncoderSpec", "LossSpec", "ModalitySpec", "RecipeSpec"),
+    "geobind.modality": (
+        "Config",
+        "DatasetSpec",
+        "EncoderSpec",
+        "LossSpec",
+        "ModalitySpec",
+        "RecipeSpec",
+        "TrackerSpec",
+    ),
     "geobind.space.checkpoint": ("load",),
     "geobind.space.space": ("Space",),
 }

@@ -1,4 +1,4 @@
-"""What the core itself brings, through the same door as every plugin: the manifest dataset and two losses."""
+"""What the core itself brings, through the same door as every plugin: a dataset, losses and trackers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from geobind.hookspecs import hookimpl
-from geobind.modality import Config, DatasetSpec, LossSpec
+from geobind.modality import Config, DatasetSpec, LossSpec, TrackerSpec
 
 
 class ManifestItems(Config):
@@ -87,6 +87,10 @@ class InfoNCEConfig(Config):
     """Whether the temperature learns."""
     max_scale: float = Field(100.0, gt=1)
     """Largest inverse temperature; it is clamped to [1, max_scale]."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that is spread evenly over all candidates."""
+    queue: int = Field(0, ge=0)
+    """Embeddings of past batches that serve as further candidates (MoCo, arXiv 1911.05722; Sat2Cap keeps 9,000)."""
 
 
 class SigLIPConfig(Config):
@@ -128,5 +132,22 @@ def geobind_losses() -> list[LossSpec]:
             config=SigLIPConfig,
             build="geobind.bind.losses:build_siglip",
             summary="Pairwise sigmoid, several positives",
+        ),
+    ]
+
+
+@hookimpl
+def geobind_trackers() -> list[TrackerSpec]:
+    """TensorBoard and Weights & Biases."""
+    return [
+        TrackerSpec(
+            name="tensorboard",
+            build="geobind.bind.trackers:tensorboard",
+            summary="Event files in the run folder, for `tensorboard --logdir runs`",
+        ),
+        TrackerSpec(
+            name="wandb",
+            build="geobind.bind.trackers:wandb",
+            summary="Weights & Biases, project $WANDB_PROJECT or geobind; WANDB_MODE=offline keeps it local",
         ),
     ]

@@ -8,7 +8,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from geobind.modality import Config
 
-Learn = Literal["frozen", "head", "full"]
+Learn = Annotated[str, Field(pattern=r"^(frozen|head|full|lora|last_[1-9]\d*)$")]
+"""What of a tower learns: nothing, its head, all of it, the head and low-rank adapters of the encoder (LoRA), or
+the head and the encoder's last N blocks."""
 SHORT_TRAIN: dict[str, tuple[Learn, Learn]] = {
     "anchor": ("full", "frozen"),
     "modality": ("frozen", "full"),
@@ -22,9 +24,9 @@ class Train(Config):
     """What learns in a stage, per side."""
 
     anchor: Learn = "frozen"
-    """The anchor's tower: nothing of it, its head, or all of it."""
+    """The anchor's tower: ``frozen``, ``head``, ``last_N`` blocks and the head, ``lora`` and the head, or ``full``."""
     modality: Learn = "frozen"
-    """The modality's tower: nothing of it, its head, or all of it."""
+    """The modality's tower, likewise."""
 
     def __str__(self) -> str:
         for short, sides in SHORT_TRAIN.items():
@@ -53,12 +55,15 @@ class Head(Config):
 
 
 class Optim(Config):
-    """How a stage is optimised: AdamW, linear warm-up, cosine decay to zero."""
+    """How a stage is optimised: AdamW, a linear warm-up, then a schedule."""
 
     epochs: int = Field(20, ge=1)
     """Passes over the pairs."""
     batch_size: int = Field(256, ge=2)
-    """Pairs in one batch; each is a negative of all others but its positives."""
+    """Pairs in one batch, all processes together; each is a negative of all others but its positives."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Pairs whose activations are in memory at a time; the gradient stays that of the whole batch, at the price of a
+    second forward pass (GradCache, arXiv 2101.06983). Null for the whole batch."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of heads and losses."""
     encoder_lr: float | None = Field(None, gt=0)
@@ -71,10 +76,70 @@ class Optim(Config):
     """AdamW's epsilon."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps over which the learning rate rises."""
+    schedule: Literal["cosine", "cosine_restarts", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up: to :attr:`final_lr` at the end, or again every ``period`` steps."""
+    period: int | None = Field(None, ge=1)
+    """Steps between restarts of ``cosine_restarts`` (SGDR, arXiv 1608.03983)."""
+    final_lr: float = Field(0.0, ge=0, le=1)
+    """Share of the peak learning rate that is left when the schedule ends."""
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    """Factor of the learning rate from each block of an encoder to the one before it (ELECTRA, arXiv 2003.10555)."""
     grad_clip: float | None = Field(1.0, gt=0)
     """Largest gradient norm; null for no clipping."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the towers; ``auto`` measures and says why."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which is then what is validated and kept; null for none."""
+    gradient_checkpointing: bool = False
+    """Keep the activations of block boundaries alone and compute the others again: less memory, a third more time."""
+    compile: bool = False
+    """``torch.compile`` the encoders that learn; needs a C++ compiler, and pays on a GPU and in long stages."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under torchrun: every process holds all weights, or (FSDP2) its share of them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Optim:
+        if (self.schedule == "cosine_restarts") != (self.period is not None):
+            raise ValueError("schedule: cosine_restarts and period: STEPS go together")
+        return self
+
+
+class Lora(Config):
+    """Low-rank adapters of a side with ``lora`` (arXiv 2106.09685); merged into the weights when the stage ends."""
+
+    rank: int = Field(8, ge=1)
+    """Rank of each adapter."""
+    alpha: float = Field(16.0, gt=0)
+    """Scale of the adapters is alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before each adapter."""
+    targets: str = "all-linear"
+    """``all-linear``, or a regular expression that the full names of adapted modules match."""
+
+
+class Validation(Config):
+    """What is measured on the whole validation split while a stage learns."""
+
+    metric: str = Field("loss", pattern=r"^(loss|median_rank|recall@[1-9]\d*)$")
+    """What tells the best epoch: ``loss``, ``recall@K`` or ``median_rank`` (both directions averaged, exact, the whole
+    split as gallery). Recall and ranks are logged whichever it is."""
+    every: int = Field(1, ge=1)
+    """Epochs between validations; the last one is always validated."""
+    keep: Literal["last", "best"] = "last"
+    """Which weights the stage ends with."""
+    patience: int | None = Field(None, ge=1)
+    """Validations without a better metric after which the stage ends; null to train to the end."""
+
+
+class Checkpoints(Config):
+    """When a stage's state is saved, so that it can go on after an interruption."""
+
+    every_seconds: float = Field(60.0, gt=0)
+    """Seconds between checkpoints."""
+    every_steps: int | None = Field(None, ge=1)
+    """Steps between checkpoints, instead of seconds."""
+    keep: int = Field(1, ge=1)
+    """How many of the newest are kept."""
 
 
 class Views(Config):
@@ -108,12 +173,23 @@ class Stage(Config):
     """The modality's head."""
     optim: Optim = Optim()
     """How it is optimised."""
+    lora: Lora = Lora()
+    """Adapters of sides with ``lora``."""
+    validation: Validation = Validation()
+    """What is measured on the validation split, and what it decides."""
+    checkpoints: Checkpoints = Checkpoints()
+    """When its state is saved."""
     views: Views = Views()
     """Augmented views of items whose features are embedded once."""
     augment: bool = True
     """Whether a side that learns in full sees augmented items; false prepares each item once."""
     workers: int = Field(0, ge=0)
-    """Worker processes that prepare items of a side that learns in full."""
+    """Worker processes that prepare items of a side whose encoder learns; 0 for threads of this process."""
+    sampling: Literal["spread", "shuffle"] = "spread"
+    """``spread`` keeps items of equal content out of each other's batches as far as it can; ``shuffle`` does not care.
+    What is left, pairs that are negatives of equal content, is counted as ``false_negatives``."""
+    max_unreadable: float = Field(0.01, ge=0, le=1)
+    """Share of a side's items that may turn out unreadable: they are left out, counted and listed. 0 stops at the first."""
     seed: int = 0
     """Seed of everything random in this stage."""
     note: str = ""

@@ -5,6 +5,8 @@ Shapes: B batch, T tokens, d token width, E = ``embed_dim``.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,6 +62,50 @@ class Encoder(nn.Module):
         """Dense features ``[B, T, d]``, for encoders that have them."""
         raise NotImplementedError(f"{type(self).__name__} has no dense features")
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """The repeated blocks of the network, input first; empty for a network that has none.
+
+        A recipe's ``last_N``, ``layer_decay`` and ``gradient_checkpointing`` go by them. By default they are the
+        modules of one class that stand together in an :class:`~torch.nn.ModuleList` or
+        :class:`~torch.nn.Sequential` which is inside no other such row; of several classes the one with the most
+        parameters. Networks of stages then have a block per stage: override this to return the blocks inside.
+        """
+        rows: defaultdict[type[nn.Module], list[nn.Module]] = defaultdict(list)
+
+        def walk(module: nn.Module) -> None:
+            children = [child for child in module.children() if _size(child)]
+            kinds = Counter(type(child) for child in children if not isinstance(child, nn.ModuleList))
+            if isinstance(module, nn.ModuleList | nn.Sequential) and max(kinds.values(), default=0) > 1:
+                for child in children:
+                    rows[type(child)].append(child)
+            else:
+                for child in children:
+                    walk(child)
+
+        walk(self)
+        repeated = [row for row in rows.values() if len(row) > 1]
+        return max(repeated, key=lambda row: sum(map(_size, row)), default=[])
+
+    def depths(self) -> dict[str, int]:
+        """The depth of every parameter by name: 0 before the n blocks, 1 … n inside them, n + 1 after the last.
+
+        Between two blocks it is that of the earlier one. By default what is outside of the blocks is placed by the
+        order of :meth:`~torch.nn.Module.named_parameters`. There a module's own parameters come before those of its
+        children: override this for an output projection that is such a parameter.
+        """
+        blocks = self.blocks()
+        inside = {id(p): number for number, block in enumerate(blocks, start=1) for p in block.parameters()}
+        depths, passed = {}, 0
+        for name, parameter in self.named_parameters():
+            number = inside.get(id(parameter))
+            passed = number or passed
+            depths[name] = number or (passed if passed < len(blocks) else len(blocks) + 1)
+        return depths
+
     def describe_preprocessing(self) -> dict[str, Any]:
         """What :meth:`preprocess` does, as JSON-able values; saved in the space beside the weights."""
         return {}
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from geobind.modality import DatasetSpec, EncoderSpec, LossSpec, ModalitySpec, RecipeSpec
+from geobind.modality import DatasetSpec, EncoderSpec, LossSpec, ModalitySpec, RecipeSpec, TrackerSpec
 
 if TYPE_CHECKING:
     import typer
@@ -48,6 +48,11 @@ def geobind_losses() -> list[LossSpec]:  # type: ignore[empty-body]
 @hookspec
 def geobind_recipes() -> list[RecipeSpec]:  # type: ignore[empty-body]
     """Recipes (YAML files) this plugin ships, found by name beside the registry's own."""
+
+
+@hookspec
+def geobind_trackers() -> list[TrackerSpec]:  # type: ignore[empty-body]
+    """Trackers. The built object is a :class:`geobind.Tracker`: it is told the metrics of each epoch as they come."""
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""The vocabulary every room speaks: specs of modalities, encoders, datasets and losses.
+"""The vocabulary every room speaks: specs of modalities, encoders, datasets, losses and trackers.
 
 Specs are small frozen values, so that listing and validating never import torch. What a spec
 builds is named by a string ``"package.module:function"`` that is imported when it is first used.
@@ -90,7 +90,18 @@ class RecipeSpec:
     summary: str = ""
 
 
-Spec = ModalitySpec | EncoderSpec | DatasetSpec | LossSpec | RecipeSpec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerSpec:
+    """A place that follows a run's metrics; ``geobind bind --track NAME`` finds it."""
+
+    name: str
+    build: str
+    """``"package.module:function"``: ``(folder, settings) -> geobind.Tracker``, with the run folder and the resolved
+    recipe."""
+    summary: str = ""
+
+
+Spec = ModalitySpec | EncoderSpec | DatasetSpec | LossSpec | RecipeSpec | TrackerSpec
 
 
 T = TypeVar("T", EncoderSpec, DatasetSpec, LossSpec)

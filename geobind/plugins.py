@@ -31,12 +31,21 @@ from geobind.modality import (
     ModalitySpec,
     RecipeSpec,
     Spec,
+    TrackerSpec,
 )
 
 GROUP = "geobind"
-HOOKS = ("geobind_modalities", "geobind_encoders", "geobind_datasets", "geobind_losses", "geobind_recipes")
+HOOKS = (
+    "geobind_modalities",
+    "geobind_encoders",
+    "geobind_datasets",
+    "geobind_losses",
+    "geobind_recipes",
+    "geobind_trackers",
+)
 B = TypeVar("B", EncoderSpec, DatasetSpec, LossSpec)
-S = TypeVar("S", ModalitySpec, EncoderSpec, DatasetSpec, LossSpec, RecipeSpec)
+N = TypeVar("N", ModalitySpec, TrackerSpec)
+S = TypeVar("S", ModalitySpec, EncoderSpec, DatasetSpec, LossSpec, RecipeSpec, TrackerSpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +173,11 @@ class Plugins:
 
     def modality(self, name: str) -> ModalitySpec:
         """The spec of a modality; raises PluginError naming what exists."""
-        for spec in self.specs(ModalitySpec):
-            if spec.name == name:
-                return spec
-        self._raise_if_named(name)
-        known = nearest(name, (spec.name for spec in self.specs(ModalitySpec)))
-        raise PluginError(f"unknown modality {name!r}", fix=known + self._suspects())
+        return self._named("modality", self.specs(ModalitySpec), name)
+
+    def tracker(self, name: str) -> TrackerSpec:
+        """The spec of a tracker; raises PluginError naming what exists."""
+        return self._named("tracker", self.specs(TrackerSpec), name)
 
     def encoder(self, modality: str, config: dict[str, Any]) -> Choice[EncoderSpec]:
         """Resolve ``encoder: {type: …}`` of a modality and validate its keys."""
@@ -182,6 +190,13 @@ class Plugins:
     def loss(self, config: dict[str, Any]) -> Choice[LossSpec]:
         """Resolve ``loss: {type: …}`` and validate its keys."""
         return self._choose("loss", self.specs(LossSpec), config)
+
+    def _named(self, what: str, specs: Iterable[N], name: str) -> N:
+        by_name = {spec.name: spec for spec in specs}
+        if name not in by_name:
+            self._raise_if_named(name)
+            raise PluginError(f"unknown {what} {name!r}", fix=nearest(name, by_name) + self._suspects())
+        return by_name[name]
 
     def _choose(
         self,

@@ -12,16 +12,21 @@ LOG_EVERY_S = 30.0
 """Seconds between the plain lines of work that is still going on."""
 
 
+def first_rank() -> bool:
+    """Whether this process speaks: it is the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(line: str) -> None:
     """Print a line of a run to standard error, on rank 0 only: standard output is for results."""
-    if os.environ.get("RANK", "0") == "0":
+    if first_rank():
         print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def track(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Show progress over ``total`` units; yields a function to be called with each number done."""
-    if os.environ.get("RANK", "0") != "0":
+    if not first_rank():
         yield lambda n: None
     elif sys.stderr.isatty():
         with _bar(label, total, unit) as advance:

@@ -21,6 +21,14 @@ def toy_plugin():
         get_plugins().load_file(TOY)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Features of tests go to a folder of their own, and none of the user's are found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOBIND_CACHE", str(tmp_path_factory.mktemp("features")))
+        yield
+
+
 @pytest.fixture
 def shared() -> Path:
     if not SHARED.is_dir():

@@ -21,6 +21,8 @@ class ToyDataConfig(geobind.Config):
     """Seed."""
     bad: int = -1
     """Row whose item cannot be read."""
+    bad_in: str = "toy_"
+    """Beginning of the names of the modalities that it is bad in."""
 
 
 @geobind.hookimpl
@@ -91,8 +93,11 @@ def build_dataset(config):
             hidden = rng.normal(size=(config.places, 6)).astype("f4")
             self.values = {m: np.tanh(hidden @ rng.normal(size=(6, 6)).astype("f4")) for m in self.modalities}
 
+        def is_bad(self, modality, row):
+            return row == config.bad and modality.startswith(config.bad_in)
+
         def load(self, modality, rows, index):
-            if rows[index] == config.bad:
+            if self.is_bad(modality, rows[index]):
                 raise geobind.DataError(f"row {config.bad} is bad", where="toy")
             return self.values[modality][rows[index]]
 
@@ -106,7 +111,7 @@ def build_dataset(config):
                 modality=modality,
                 load=partial(self.load, modality, rows),
                 place=rows.astype(str),
-                key=np.array([f"{modality}-{config.seed}-{row}" for row in rows]),
+                key=np.array([f"{modality}-{config.places}-{config.seed}-{row}-{self.is_bad(modality, row)}" for row in rows]),
             )
 
         def origin(self, a, b):

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from geobind.bind.distributed import World
+from geobind.bind.feature_cache import FeatureCache
 from geobind.bind.interrupt import Interrupted
 from geobind.bind.run import Run
 from geobind.bind.stage import Binding, default_device
 from geobind.errors import SpaceError
-from geobind.files import write_atomic
 from geobind.plan import Plan, StagePlan
 from geobind.progress import say
 from geobind.space.records import SpaceRecord
@@ -54,7 +55,15 @@ def choose(
 
 
 def bind(
-    plan: Plan, stages: Sequence[StagePlan], *, space: Path, runs: Path, resume: bool = False, device: str | None = None
+    plan: Plan,
+    stages: Sequence[StagePlan],
+    *,
+    space: Path,
+    runs: Path,
+    resume: bool = False,
+    device: str | None = None,
+    keep_features: bool = True,
+    trackers: Sequence[str] = (),
 ) -> Run:
     """Bind the stages into the space folder.
 
@@ -68,26 +77,51 @@ def bind(
         runs: Where run folders are made.
         resume: Go on with the newest unfinished run of the same stages.
         device: ``cpu`` or ``cuda``; a GPU when there is one by default.
+        keep_features: Whether features of what is frozen come from the user's cache and go there; else each is
+            computed anew and none is kept.
+        trackers: Names of trackers that get the metrics beside the run folder.
 
     Returns:
-        The finished run.
+        The finished run. Under torchrun every process takes part, and the first of them writes.
 
     Raises:
         Interrupted: After Ctrl-C; the run can be resumed.
     """
+    world = World.join()
+    try:
+        return _bind(plan, stages, space, runs, resume, device or default_device(), keep_features, trackers, world)
+    finally:
+        world.leave()
+
+
+def _bind(
+    plan: Plan,
+    stages: Sequence[StagePlan],
+    space: Path,
+    runs: Path,
+    resume: bool,
+    device: str,
+    keep_features: bool,
+    trackers: Sequence[str],
+    world: World,
+) -> Run:
     names = [stage.config.name for stage in stages]
     settings: dict[str, Any] = {"recipe": plan.name, "resolved": plan.resolved(), "space": space, "stages": names}
-    run = Run.unfinished(runs, **settings) if resume else None
+    run = Run.unfinished(runs, **settings, writes=world.first) if resume else None
     done = set(run.state["done"]) if run else set()
     todo = [stage for stage in stages if stage.config.name not in done]
     starts_anchor = any(stage.trains_anchor and not stage.requires for stage in todo)
-    exists = (space / "space.json").is_file()
-    binding = Binding(plan, space, fresh_anchor=starts_anchor or not exists, device=device or default_device())
+    cache = FeatureCache() if keep_features else _temporary_cache(world)
+    fresh = starts_anchor or not (space / "space.json").is_file()
+    binding = Binding(plan, space, fresh_anchor=fresh, device=device, cache=cache, world=world)
     binding.prepare(todo)
+    world.barrier()  # all have read what the first one will write over
     if run is None:
-        run = Run.start(runs, **settings)
+        path = Run.start(runs, **settings).path if world.first else None
+        run = Run.open(world.same(path), writes=world.first)  # type: ignore[arg-type]
+    run.track(trackers)
     if skipped := binding.skipped():
-        write_atomic(run.path / "skipped.txt", "\n".join(skipped) + "\n")
+        run.list_skipped(skipped)
         say(f"{len(skipped)} rows skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")
     try:
         for stage in todo:
@@ -105,6 +139,15 @@ def bind(
     if binding.record and binding.record.stale:
         say(f"stale now: {', '.join(binding.record.stale)}; bind them again with `geobind bind --stale`")
     return run
+
+
+def _temporary_cache(world: World) -> FeatureCache:
+    """A cache for this run alone, that of the first process for all of them."""
+    if world.first:
+        cache = FeatureCache.temporary()
+        world.same(cache.folder)
+        return cache
+    return FeatureCache(world.same(None))
 
 
 def _summary(stage: StagePlan, metrics: dict[str, float], seconds: float) -> str:

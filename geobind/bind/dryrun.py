@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from torch import nn
-
-from geobind.config import Learn
+from geobind.bind.learning import Learning, parameter_groups
+from geobind.config import Learn, Stage
 from geobind.data.pairs import match
 from geobind.errors import GeobindError
 from geobind.plan import Plan, StagePlan
@@ -24,7 +22,7 @@ class StageOutline:
 
     stage: StagePlan
     trained: int
-    """Parameters that learn, both sides."""
+    """Parameters that learn, both sides, adapters included."""
     frozen: int
     """Parameters that do not."""
     pairs: int | None
@@ -32,7 +30,9 @@ class StageOutline:
     steps: int | None
     """Optimiser steps; None likewise."""
     memory_mb: float
-    """Weights, gradients and AdamW's two moments, stored features and the batch's similarities, in MB (10⁶ bytes)."""
+    """What is certain of the memory, in MB (10⁶ bytes): four bytes for each weight, for the gradient, AdamW's two
+    moments and perhaps the moving average of each that learns, for the stored features of sides whose encoder does
+    not, and for three matrices of the batch's similarities. Activations come on top."""
     trouble: str
     """Why the data cannot be read, if so."""
 
@@ -48,15 +48,18 @@ def outline(plan: Plan, stages: Sequence[StagePlan]) -> list[StageOutline]:
 
 def _outline(plan: Plan, stage: StagePlan, anchor: Tower, modality: Tower) -> StageOutline:
     config = stage.config
-    sides: list[tuple[Tower, Learn]] = [(anchor, config.train.anchor), (modality, config.train.modality)]
-    trained = sum(_count(part) for tower, learn in sides for part in _learning(tower, learn))
-    total = sum(_count(tower) for tower, _ in sides)
+    sides = (anchor, config.train.anchor), (modality, config.train.modality)
+    trained, total = map(sum, zip(*(_count(config, tower, learn) for tower, learn in sides), strict=True))
     pairs, trouble, stored = None, "", 0
     try:
         found = match(stage.dataset.build(), plan.recipe.anchor.modality, config.modality, "train")
         pairs = len(found)
         rows = (len(found.a) * config.views.anchor, len(found.b) * config.views.modality)
-        stored = sum(n * t.encoder.embed_dim for n, (t, learn) in zip(rows, sides, strict=True) if learn != "full")
+        stored = sum(
+            n * tower.encoder.embed_dim
+            for n, (tower, learn) in zip(rows, sides, strict=True)
+            if learn in ("frozen", "head")
+        )
     except GeobindError as error:
         trouble = str(error)
     steps = None
@@ -64,18 +67,18 @@ def _outline(plan: Plan, stage: StagePlan, anchor: Tower, modality: Tower) -> St
         steps = 0
     elif pairs is not None:
         steps = config.optim.epochs * max(1, pairs // config.optim.batch_size)
-    floats = total + 3 * trained + stored + 3 * config.optim.batch_size**2
+    copies = 3 if config.optim.ema is None else 4
+    floats = total + copies * trained + stored + 3 * config.optim.batch_size**2
     return StageOutline(stage, trained, total - trained, pairs, steps, floats * FLOAT_BYTES / 1e6, trouble)
 
 
-def _learning(tower: Tower, learn: Learn) -> list[nn.Module]:
-    by_learn: dict[Literal["frozen", "head", "full"], list[nn.Module]] = {
-        "frozen": [],
-        "head": [tower.head],
-        "full": [tower],
-    }
-    return by_learn[learn]
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _count(config: Stage, tower: Tower, learn: Learn) -> tuple[int, int]:
+    """Parameters of a tower that learn, and all of them, while it is made ready for the stage."""
+    optim = config.optim
+    learning = Learning(tower, learn, config.lora, gradient_checkpointing=optim.gradient_checkpointing)
+    try:
+        groups = parameter_groups({f"tower.{name}": part for name, part in learning.parts().items()}, optim)
+        trained = sum(parameter.numel() for group in groups for parameter in group["params"])
+        return trained, sum(parameter.numel() for parameter in tower.parameters())
+    finally:
+        learning.finish()

@@ -1,44 +1,81 @@
-"""The contrastive losses. Shapes: B pairs of a batch, D dimensions of the space."""
+"""The contrastive losses, exact for batches whose matrix of similarities does not fit into memory.
+
+Shapes: A anchors, B items of the modality, D dimensions of the space; the side that asks has queries, the other keys.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from geobind.loss import Loss
+from geobind.bind.similarity import log_partition, log_partitions, softplus_sum
+from geobind.loss import Loss, Positives
 
 if TYPE_CHECKING:
     from geobind.builtin import InfoNCEConfig, SigLIPConfig
 
 
 class InfoNCE(Loss):
-    """Softmax cross-entropy of each query over the batch (CPC, arXiv 1807.03748, eq. 4; CLIP, arXiv 2103.00020).
+    """Softmax cross-entropy of each query over its candidates (CPC, arXiv 1807.03748, eq. 4; CLIP, arXiv 2103.00020).
 
-    With several positives the target is uniform over them (SupCon's outer mean, arXiv 2004.11362, eq. 2).
-    ``direction`` says who asks; GeoBind's first stage asks from anchor to modality only.
+    ``direction`` says who asks; GeoBind's first stage asks from anchor to modality only. Candidates are the other
+    side's embeddings of the batch. With several positives the target is uniform over them (SupCon's outer mean, arXiv
+    2004.11362, eq. 2). With ``label_smoothing`` ε it is 1 − ε of that and ε spread evenly over all candidates.
+
+    With ``queue`` Q, the last Q embeddings of the side that is asked are candidates too, as values without gradient
+    (MoCo, arXiv 1911.05722; Sat2Cap, arXiv 2307.15904). Those that are positives of a query are left out of its
+    candidates: they are no negatives, and a stale embedding is nothing to aim at. A batch enters the queue after its
+    own loss, in training mode; in evaluation mode the queue is neither used nor changed.
     """
 
     def __init__(self, config: InfoNCEConfig) -> None:
         super().__init__()
-        self.direction = config.direction
+        self.anchor_asks = config.direction != "modality_to_anchor"
+        self.modality_asks = config.direction != "anchor_to_modality"
+        self.label_smoothing = config.label_smoothing
         self.max_log_scale = math.log(config.max_scale)
         self.log_scale = nn.Parameter(
             torch.tensor(-math.log(config.temperature)), requires_grad=config.learn_temperature
         )
+        self.past_anchors = Queue(config.queue) if config.queue and self.modality_asks else None
+        self.past_modality = Queue(config.queue) if config.queue and self.anchor_asks else None
 
-    def forward(self, anchor: Tensor, modality: Tensor, positives: Tensor) -> Tensor:
+    def forward(self, anchor: Tensor, modality: Tensor, positives: Positives) -> Tensor:
         """Mean cross-entropy of the directions asked for."""
-        logits_BB = self.log_scale.exp() * anchor.float() @ modality.float().T
-        terms = []
-        if self.direction != "modality_to_anchor":
-            terms.append(_cross_entropy(logits_BB, positives))
-        if self.direction != "anchor_to_modality":
-            terms.append(_cross_entropy(logits_BB.T, positives.T))
-        return torch.stack(terms).mean()
+        a, b = _scaled(anchor, modality, self.log_scale.exp())
+        if self.anchor_asks and self.modality_asks:
+            log_sum_A, log_sum_B = log_partitions(a, b)
+        elif self.anchor_asks:
+            log_sum_A = log_partition(a, b)
+        else:
+            log_sum_B = log_partition(b, a)
+        losses = []
+        if self.anchor_asks:
+            losses.append(self._cross_entropy(anchor, modality, positives, log_sum_A, self.past_modality))
+        if self.modality_asks:
+            losses.append(self._cross_entropy(modality, anchor, positives.flipped(), log_sum_B, self.past_anchors))
+        return torch.stack(losses).mean()
+
+    def _cross_entropy(
+        self, queries: Tensor, keys: Tensor, positives: Positives, log_sum: Tensor, past: Queue | None
+    ) -> Tensor:
+        """Mean over the queries ``[A, D]``, whose ``log_sum [A]`` is over the keys ``[B, D]`` of the batch."""
+        scale = self.log_scale.exp()
+        target_AD = positives.mean_of(keys)
+        stale = past if past and self.training else None
+        if stale:
+            known = replace(positives, b=stale.ids)
+            log_sum = torch.logaddexp(log_sum, log_partition(scale * queries, stale.embeddings, known))
+        if self.label_smoothing:
+            any_AD = _mean_candidate(keys, stale.embeddings, known) if stale else keys.mean(0, keepdim=True)
+            target_AD = torch.lerp(target_AD, any_AD, self.label_smoothing)
+        if past is not None and self.training:
+            past.add(keys, positives.b)
+        return (log_sum - scale * (queries * target_AD).sum(1)).mean()
 
     @torch.no_grad()
     def clamp(self) -> None:
@@ -50,6 +87,46 @@ class InfoNCE(Loss):
         return {"temperature": math.exp(-self.log_scale.item())}
 
 
+class Queue(nn.Module):
+    """The newest embeddings of one side and their ids, oldest first.
+
+    It holds what it was given so far, so that no slot is ever empty; loading a state takes on the state's length.
+
+    Args:
+        size: Embeddings that are kept, Q.
+    """
+
+    embeddings: Tensor
+    """``[n, D]`` with n ≤ Q; of shape ``[0]`` before the first."""
+    ids: Tensor
+    """``[n]`` int64."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("embeddings", torch.empty(0))
+        self.register_buffer("ids", torch.empty(0, dtype=torch.int64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, z: Tensor, ids: Tensor) -> None:
+        """Let ``z [B, D]`` and their ``ids [B]`` in and the oldest out.
+
+        As new tensors: autograd may still need the old ones.
+        """
+        z, ids = z.detach()[-self.size :], ids[-self.size :]
+        kept = slice(max(0, len(self) + len(ids) - self.size), None)
+        self.embeddings = torch.cat([self.embeddings[kept], z])
+        self.ids = torch.cat([self.ids[kept], ids])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        for name, own in list(self.named_buffers(recurse=False)):
+            if (saved := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, own.new_empty(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
+
 class SigLIP(Loss):
     """Every pair of the batch is a yes or no on its own (Zhai et al., arXiv 2303.15343, algorithm 1)."""
 
@@ -59,11 +136,13 @@ class SigLIP(Loss):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.bias = nn.Parameter(torch.tensor(config.bias))
 
-    def forward(self, anchor: Tensor, modality: Tensor, positives: Tensor) -> Tensor:
-        """Sum over all pairs of the batch, divided by B."""
-        logits_BB = self.log_scale.exp() * anchor.float() @ modality.float().T + self.bias
-        signs_BB = positives.to(logits_BB.dtype) * 2 - 1
-        return -F.logsigmoid(signs_BB * logits_BB).sum() / len(logits_BB)
+    def forward(self, anchor: Tensor, modality: Tensor, positives: Positives) -> Tensor:
+        """Sum over all pairs of the batch, divided by A."""
+        scale = self.log_scale.exp()
+        # -log σ(l) of a positive is softplus(l) - l, and -log σ(-l) of any other pair is softplus(l).
+        every_pair = softplus_sum(*_scaled(anchor, modality, scale), self.bias)
+        mean_logit_A = scale * (anchor * positives.mean_of(modality)).sum(1) + self.bias
+        return (every_pair - (positives.count() * mean_logit_A).sum()) / len(anchor)
 
     @torch.no_grad()
     def clamp(self) -> None:
@@ -75,9 +154,16 @@ class SigLIP(Loss):
         return {"temperature": math.exp(-self.log_scale.item()), "bias": self.bias.item()}
 
 
-def _cross_entropy(logits_BB: Tensor, positives_BB: Tensor) -> Tensor:
-    target_BB = positives_BB.to(logits_BB.dtype)
-    return F.cross_entropy(logits_BB, target_BB / target_BB.sum(dim=1, keepdim=True))
+def _scaled(anchor: Tensor, modality: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """One of the two times the scale: one that has a gradient anyway, so that the scale's costs no further product."""
+    return (scale * anchor, modality) if anchor.requires_grad else (anchor, scale * modality)
+
+
+def _mean_candidate(keys: Tensor, past: Tensor, known: Positives) -> Tensor:
+    """``[A, D]``: each query's mean over the keys of the batch and those of the past that are no positives of it."""
+    number_A1 = known.count()[:, None]
+    total_AD = keys.sum(0) + past.sum(0) - number_A1 * known.mean_of(past)
+    return total_AD / (len(keys) + len(past) - number_A1)
 
 
 def build_infonce(config: InfoNCEConfig) -> Loss:

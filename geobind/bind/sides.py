@@ -1,6 +1,6 @@
-"""The two sides of a stage. A side knows what of its tower learns, and what must be computed how often.
+"""The two sides of a stage: what of a tower must be computed how often.
 
-Frozen: the whole tower once. Head: the encoder once, the head in every step. Full: everything in every step.
+An encoder that does not learn has computed its features once; one that learns sees prepared items in every step.
 
 Shapes: N items, V views, B batch, E features, D dimensions.
 """
@@ -9,152 +9,169 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
+from torch import Tensor
 
-from geobind.bind.feature_cache import FeatureCache
-from geobind.config import Learn
+from geobind.bind.feature_cache import Features
+from geobind.bind.learning import Learning
 from geobind.data.items import Items
-from geobind.encoder import Batch, Encoder
-from geobind.space.embed import hash_seed, prepare
+from geobind.encoder import Batch
+from geobind.errors import DataError
+from geobind.space.embed import embed
 from geobind.space.heads import Tower
 
 Rows = NDArray[np.int64]
+CHUNK = 4096
+"""Stored features that go through a head together when all of them do."""
+KEPT_BYTES = 2**30
+"""Items that no augmentation changes are kept in memory once prepared, if all of them take no more than this."""
 
 
 class Side(ABC):
-    """One side of a stage over the items of one split."""
+    """One side of a stage over the items of one split.
 
-    def __init__(self, tower: Tower) -> None:
-        self.tower = tower
-        self.device = next(itertools.chain(tower.parameters(), tower.buffers()), torch.empty(0)).device
+    Loader threads or processes call :meth:`prepare` and :meth:`collate`; the trainer calls :meth:`embed`.
+    """
+
+    def __init__(self, tower: Tower, items: Items) -> None:
+        self.tower, self.items = tower, items
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower lives."""
+        return next(itertools.chain(self.tower.parameters(), self.tower.buffers()), torch.empty(0)).device
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything of the tower does."""
+        return any(parameter.requires_grad for parameter in self.tower.parameters())
 
     @abstractmethod
-    def inputs(self, batches: Sequence[Rows], seed: int) -> Iterator[Any]:
-        """What :meth:`embed` takes, for each batch of item rows; random draws depend on ``seed`` alone."""
+    def prepare(self, rows: Rows, seed: int) -> tuple[Any, dict[int, str]]:
+        """One sample per row, and what is wrong with those that cannot be read: position → message.
+
+        Random draws depend on ``seed`` alone.
+        """
+
+    @abstractmethod
+    def collate(self, samples: Any, keep: Sequence[int]) -> Any:
+        """What :meth:`embed` takes, out of the samples at the positions ``keep``."""
 
     @abstractmethod
     def embed(self, inputs: Any) -> Tensor:
         """Embeddings ``[B, D]`` with unit norm, with gradient to whatever learns."""
 
-    def learning(self) -> dict[str, nn.Module]:
-        """The parts that learn, by name."""
-        return {}
-
-    def train(self, mode: bool = True) -> None:
-        """Put what learns into training mode; what is frozen stays in evaluation mode."""
-        self.tower.eval()
-        for part in self.learning().values():
-            part.train(mode)
+    @abstractmethod
+    def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
+        """Embeddings of the plain items at ``rows``, without gradient; NaN where ``on_error`` was told of a row."""
 
 
-class FrozenSide(Side):
-    """Embeddings that never change."""
+class StoredSide(Side):
+    """The encoder's features are at hand, V views of each item; only the head runs, and perhaps learns."""
 
-    def __init__(self, tower: Tower, items: Items, cache: FeatureCache) -> None:
-        super().__init__(tower)
-        with torch.inference_mode():
-            features_NE = cache.features(tower.encoder, items)
-            tower.eval()
-            chunks = torch.split(features_NE, 4096)
-            self.z_ND = torch.cat([tower.project(chunk.to(self.device)).cpu() for chunk in chunks]).clone()
+    def __init__(self, tower: Tower, items: Items, views: Sequence[Features]) -> None:
+        super().__init__(tower, items)
+        self.views = views
 
-    def inputs(self, batches: Sequence[Rows], seed: int) -> Iterator[Tensor]:
-        """Stored embeddings ``[B, D]``."""
-        for rows in batches:
-            yield self.z_ND[torch.from_numpy(rows)]
+    def prepare(self, rows: Rows, seed: int) -> tuple[Any, dict[int, str]]:
+        """``[B, 2]``: a random view of each item, and its row."""
+        if len(self.views) == 1:
+            views = np.zeros(len(rows), dtype=np.int64)
+        else:
+            views = np.random.default_rng(seed).integers(len(self.views), size=len(rows))
+        return np.stack([views, rows], axis=1), {}
 
-    def embed(self, inputs: Tensor) -> Tensor:
-        """The embeddings as they are."""
-        return inputs.to(self.device, non_blocking=True)
-
-
-class HeadSide(Side):
-    """Frozen features, a learning head."""
-
-    def __init__(self, tower: Tower, items: Items, cache: FeatureCache, views: int) -> None:
-        super().__init__(tower)
-        self.features_VNE = torch.stack([cache.features(tower.encoder, items, view=view) for view in range(views)])
-
-    def inputs(self, batches: Sequence[Rows], seed: int) -> Iterator[Tensor]:
-        """Stored features ``[B, E]``, a random view of each item."""
-        draws = np.random.default_rng(seed)
-        for rows in batches:
-            views = draws.integers(len(self.features_VNE), size=len(rows))
-            yield self.features_VNE[torch.from_numpy(views), torch.from_numpy(rows)]
+    def collate(self, samples: NDArray[np.int64], keep: Sequence[int]) -> Tensor:
+        """Stored features ``[B, E]``."""
+        drawn = samples[np.asarray(keep, dtype=np.int64)]
+        if len(self.views) == 1:
+            return self.views[0].gather(drawn[:, 1])
+        out = torch.empty(len(drawn), self.views[0].width)
+        for view, features in enumerate(self.views):
+            at = np.flatnonzero(drawn[:, 0] == view)
+            out[torch.from_numpy(at)] = features.gather(drawn[at, 1])
+        return out
 
     def embed(self, inputs: Tensor) -> Tensor:
         """The head on stored features."""
         return self.tower.project(inputs.to(self.device, non_blocking=True))
 
-    def learning(self) -> dict[str, nn.Module]:
-        """The head."""
-        return {"head": self.tower.head}
+    @torch.inference_mode()
+    def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
+        """The head on the plain items' features; whatever cannot be read was left out before."""
+        at = np.arange(len(self.items))[rows]
+        chunks = [at[first : first + CHUNK] for first in range(0, len(at), CHUNK)] or [at]
+        embedded = [self.embed(self.views[0].gather(chunk)).float().cpu() for chunk in chunks]
+        return torch.cat(embedded).numpy()
 
 
-class FullSide(Side):
-    """Items prepared anew for every step, augmented unless told otherwise; the whole tower learns."""
+class ItemSide(Side):
+    """Items prepared for every step, augmented unless told otherwise; the encoder learns, all of it or a part."""
 
-    def __init__(self, tower: Tower, items: Items, *, augment: bool, workers: int) -> None:
-        super().__init__(tower)
-        self.items = items
+    def __init__(self, tower: Tower, items: Items, *, augment: bool) -> None:
+        super().__init__(tower, items)
         self.augment = augment
-        self.workers = workers
-        # Without augmentation an item's tensors never change: prepare each once and keep them.
-        self.kept = None if augment else [prepare(tower.encoder, items, row, None) for row in range(len(items))]
+        self.kept: dict[int, Batch] | None = None if augment else {}
 
-    def inputs(self, batches: Sequence[Rows], seed: int) -> Iterator[Batch]:
-        """Prepared items."""
+    def prepare(self, rows: Rows, seed: int) -> tuple[Any, dict[int, str]]:
+        """Prepared items; None at the positions of those that cannot be read."""
+        # Masked to what both NumPy and torch take for a seed.
+        seeds = (np.random.SeedSequence(seed).generate_state(len(rows), np.uint64) >> np.uint64(1)).tolist()
+        samples: list[Batch | None] = []
+        wrong: dict[int, str] = {}
+        for position, (row, own_seed) in enumerate(zip(rows.tolist(), seeds, strict=True)):
+            try:
+                samples.append(self._prepared(row, own_seed))
+            except DataError as error:
+                samples.append(None)
+                wrong[position] = str(error)
+        return samples, wrong
+
+    def _prepared(self, row: int, seed: int) -> Batch:
         encoder = self.tower.encoder
+        if self.augment:
+            return encoder.preprocess(self.items[row], train=True, generator=torch.Generator().manual_seed(seed))
+        # Without augmentation an item's tensors never change.
+        if self.kept is not None and row in self.kept:
+            return self.kept[row]
+        sample = encoder.preprocess(self.items[row], train=False)
         if self.kept is not None:
-            for rows in batches:
-                yield encoder.collate([self.kept[row] for row in rows])
-            return
-        yield from DataLoader(
-            _Prepared(encoder, self.items, seed),
-            batch_sampler=[rows.tolist() for rows in batches],
-            collate_fn=encoder.collate,
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),
-        )
+            size = sum(tensor.numel() * tensor.element_size() for tensor in sample.values())
+            if size * len(self.items) > KEPT_BYTES:
+                self.kept = None
+            else:
+                self.kept[row] = sample
+        return sample
+
+    def collate(self, samples: list[Batch], keep: Sequence[int]) -> Batch:
+        """The encoder's own batch."""
+        return self.tower.encoder.collate([samples[position] for position in keep])
 
     def embed(self, inputs: Batch) -> Tensor:
         """The whole tower."""
-        batch = {key: value.to(self.device, non_blocking=True) for key, value in inputs.items()}
-        embeddings: Tensor = self.tower(batch)
+        embeddings: Tensor = self.tower({key: x.to(self.device, non_blocking=True) for key, x in inputs.items()})
         return embeddings
 
-    def learning(self) -> dict[str, nn.Module]:
-        """Encoder and head."""
-        return {"encoder": self.tower.encoder, "head": self.tower.head}
+    def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
+        """The whole tower on plain items."""
+        at = np.arange(len(self.items))[rows]
+        some = at if len(at) else np.zeros(1, dtype=np.int64)  # nothing to do still has a width
+        embedded = embed(
+            self.tower.encoder,
+            self.items.take(some),
+            self.tower,
+            on_error=lambda position, error: on_error(int(some[position]), error),
+        )
+        return embedded[: len(at)]
 
 
-class _Prepared(TorchDataset[Batch]):
-    """Augmented items whose draws depend on seed and row alone, so that any number of workers gives the same."""
-
-    def __init__(self, encoder: Encoder, items: Items, seed: int) -> None:
-        self.encoder, self.items, self.seed = encoder, items, seed
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, row: int) -> Batch:
-        return prepare(self.encoder, self.items, row, hash_seed(self.seed, row))
-
-
-def make_side(
-    learn: Learn, tower: Tower, items: Items, cache: FeatureCache, views: int, augment: bool, workers: int
-) -> Side:
-    """The side that fits what learns."""
-    if learn == "frozen":
-        return FrozenSide(tower, items, cache)
-    if learn == "head":
-        return HeadSide(tower, items, cache, views)
-    return FullSide(tower, items, augment=augment, workers=workers)
+def make_side(learning: Learning, items: Items, views: Sequence[Features], *, augment: bool) -> Side:
+    """The side that fits what learns; ``views`` are needed where the encoder does not."""
+    if views:
+        return StoredSide(learning.tower, items, views)
+    return ItemSide(learning.tower, items, augment=augment)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from geobind import __version__
+from geobind.bind.distributed import World
 from geobind.bind.feature_cache import FeatureCache
-from geobind.bind.precision import choose_precision
 from geobind.bind.run import Run
-from geobind.bind.sides import make_side
-from geobind.bind.trainer import Example, Trainer
+from geobind.bind.sharding import is_sharded, weights
+from geobind.bind.training import StageTraining
 from geobind.data.items import Dataset
 from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, RecipeError
@@ -21,7 +21,6 @@ from geobind.loss import Loss
 from geobind.modality import Choice, EncoderSpec
 from geobind.plan import Plan, StagePlan
 from geobind.plugins import get_plugins
-from geobind.progress import say, track
 from geobind.space.checkpoint import make_tower, read_tower, save_space
 from geobind.space.heads import Tower
 from geobind.space.records import Bound, SpaceRecord, TowerRecord, read_record
@@ -44,11 +43,15 @@ class Binding:
         space: The space folder; may not exist yet.
         fresh_anchor: Start a new anchor rather than go on with the folder's.
         device: Where training happens.
+        cache: Features of what does not learn.
+        world: The processes that share the work; the first of them writes.
     """
 
-    def __init__(self, plan: Plan, space: Path, *, fresh_anchor: bool, device: str) -> None:
+    def __init__(
+        self, plan: Plan, space: Path, *, fresh_anchor: bool, device: str, cache: FeatureCache, world: World
+    ) -> None:
         self.plan, self.space, self.device = plan, space, device
-        self.cache = FeatureCache()
+        self.cache, self.world = cache, world
         self.datasets: dict[str, Dataset] = {}
         self.towers: dict[str, Loaded] = {}
         self.record = read_record(space) if (space / "space.json").is_file() else None
@@ -156,54 +159,40 @@ class Binding:
         summary: dict[str, Any] = {}
         pairs = None
         if str(config.train) != "none":
-            pairs = self.pairs(stage, "train")
-            summary = self._train(stage, loss, pairs, run)
+            summary, pairs = self._train(stage, loss, self.pairs(stage, "train"), run)
         self._write(stage, loss, pairs)
+        self.world.barrier()
         return summary
 
-    def _train(self, stage: StagePlan, loss: Loss, pairs: Pairs, run: Run) -> dict[str, Any]:
+    def _train(self, stage: StagePlan, loss: Loss, pairs: Pairs, run: Run) -> tuple[dict[str, Any], Pairs]:
         config = stage.config
-        example = self._example(stage, pairs, training=True)
-        chosen = run.state.setdefault("precision", {})
-        precision = choose_precision(chosen.get(config.name, config.optim.precision), self.device, example.small_work())
-        if config.name not in chosen:  # a resumed stage keeps what was chosen
-            run.note(precision={**chosen, config.name: precision.name})
-            say(f"{config.name}: precision {precision.name} ({precision.reason})")
+        names = self.plan.recipe.anchor.modality, config.modality
         try:
-            val = self._example(stage, self.pairs(stage, "val"), training=False)
+            val = self.pairs(stage, "val")
         except DataError:
             val = None
-            say(f"{config.name}: no validation pairs, so no validation loss")
-        trainer = Trainer(
-            example,
-            val,
+        training = StageTraining(
+            config,
+            (self.towers[names[0]].tower, self.towers[names[1]].tower),
             loss,
-            config.optim,
-            seed=config.seed,
-            precision=precision,
-            device=self.device,
+            self.cache,
+            run,
+            self.world,
+            self.device,
+            self.plan.recipe.space.dim,
         )
-        if (state := run.checkpoint(config.name)) is not None:
-            trainer.restore(state)
-            say(f"{config.name}: resumed at epoch {trainer.at.epoch + 1}, step {trainer.at.step}")
-        left = (config.optim.epochs - trainer.at.epoch) * trainer.batches_per_epoch - trainer.at.step
-        with track(f"bind {config.name}", left * min(config.optim.batch_size, len(pairs)), "pairs") as advance:
-            return trainer.run(
-                lambda values: run.log(config.name, values),
-                lambda state: run.save_checkpoint(config.name, state),
-                advance,
-            )
+        trained = training.train(pairs, val)
+        for name, choice in zip(names, (self.plan.anchor, stage.encoder), strict=True):
+            if is_sharded(self.towers[name].tower):
+                self._gather(name, choice, stage)
+        return trained
 
-    def _example(self, stage: StagePlan, pairs: Pairs, *, training: bool) -> Example:
-        config = stage.config
-        augment = config.augment and training
-        anchor, modality = (self.towers[m].tower for m in (self.plan.recipe.anchor.modality, config.modality))
-        views = config.views if training else type(config.views)()
-        return Example(
-            pairs,
-            make_side(config.train.anchor, anchor, pairs.a, self.cache, views.anchor, augment, config.workers),
-            make_side(config.train.modality, modality, pairs.b, self.cache, views.modality, augment, config.workers),
-        )
+    def _gather(self, name: str, choice: Choice[EncoderSpec], stage: StagePlan) -> None:
+        """Put a whole tower in place of one whose weights lie with several processes."""
+        head = stage.config.head if name == stage.config.modality else self.plan.recipe.anchor.head
+        tower = make_tower(choice, head, self.plan.recipe.space.dim, seed=0)
+        tower.load_state_dict(weights(self.towers[name].tower))
+        self.towers[name].tower = tower.to(self.device)
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -229,18 +218,15 @@ class Binding:
         record = self._tower_record(config.modality, stage.encoder, config.head)
         towers[config.modality] = record.model_copy(update={"bound": bound})
         changed[config.modality] = self.towers[config.modality].tower
-        self.record = save_space(
-            self.space,
-            SpaceRecord(
-                geobind=__version__,
-                dim=self.plan.recipe.space.dim,
-                anchor=anchor,
-                towers=towers,
-                recipe=self.plan.resolved(),
-                recipe_name=self.plan.name,
-            ),
-            changed,
+        written = SpaceRecord(
+            geobind=__version__,
+            dim=self.plan.recipe.space.dim,
+            anchor=anchor,
+            towers=towers,
+            recipe=self.plan.resolved(),
+            recipe_name=self.plan.name,
         )
+        self.record = self.world.same(save_space(self.space, written, changed) if self.world.first else written)
 
     def _tower_record(self, modality: str, encoder: Choice[EncoderSpec], head: Any) -> TowerRecord:
         loaded = self.towers[modality]

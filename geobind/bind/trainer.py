@@ -6,59 +6,47 @@ resumes to the bit. Shapes: P pairs, B batch, D dimensions.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from functools import cache
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics.aggregation import MeanMetric
 
+from geobind.bind.distributed import World
+from geobind.bind.ema import Ema
+from geobind.bind.gradients import accumulate
 from geobind.bind.interrupt import Interrupted, stop_requests
+from geobind.bind.learning import Learning, parameter_groups
+from geobind.bind.loader import Batches, Prepared, load
+from geobind.bind.phases import Phases, sentence
 from geobind.bind.precision import Precision
-from geobind.bind.sides import Side
-from geobind.config import Optim
+from geobind.bind.sampling import epoch_batches, false_negatives
+from geobind.bind.schedules import lr_factor
+from geobind.bind.sharding import clip_gradients, full_state, load_optimizer, load_parts, weights
+from geobind.bind.sides import Rows, Side
+from geobind.bind.validation import Validator, better, positives_of
+from geobind.config import Stage
 from geobind.data.pairs import Pairs
-from geobind.errors import GeobindError
+from geobind.errors import DataError, GeobindError
 from geobind.loss import Loss
+from geobind.progress import say
 from geobind.space.embed import hash_seed
 
 Log = Callable[[dict[str, Any]], None]
-Save = Callable[[dict[str, Any]], None]
-CHECKPOINT_EVERY_S = 60.0
-"""Seconds between checkpoints; short stages end sooner and write one when they are interrupted only."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """Pairs and the two sides that turn their rows into embeddings."""
-
-    pairs: Pairs
-    anchor: Side
-    modality: Side
-
-    def small_work(self, size: int = 32) -> Callable[[], Tensor]:
-        """A function that embeds one small batch with both towers in evaluation mode, for timing them."""
-        sides = (self.anchor, self.modality)
-
-        @cache
-        def inputs() -> list[Any]:
-            rows = self.pairs.draw(np.random.default_rng(0))[:size]
-            return [next(iter(side.inputs([rows[:, column]], 0))) for column, side in enumerate(sides)]
-
-        def work() -> Tensor:
-            for side in sides:
-                side.train(False)
-            anchor_BD, modality_BD = (side.embed(x) for side, x in zip(sides, inputs(), strict=True))
-            return (anchor_BD * modality_BD).sum()
-
-        return work
+Save = Callable[[int, dict[str, Any]], None]
+TOLD = ("loss", "val_loss", "val_recall@10", "val_median_rank", "unreadable")
+"""What of an epoch's metrics its line tells; all of them are logged."""
+AVERAGED = ("loss", "grad_norm", "false_negatives")
+"""What an epoch reports the mean over its steps of."""
+CHECKED_EVERY = 20
+"""Steps between looks at whether the loss is finite on a GPU, which must be waited for; a CPU is asked every step."""
 
 
 @dataclass
@@ -69,197 +57,302 @@ class Position:
     step: int = 0
 
 
+@dataclass
+class Best:
+    """The best validated epoch so far."""
+
+    epoch: int = 0
+    value: float | None = None
+    parts: dict[str, Any] = field(default_factory=dict)
+    """Weights of that epoch, where the stage keeps the best."""
+    waited: int = 0
+    """Validations since."""
+
+
 class Trainer:
     """Trains what the two sides let learn, against one loss.
 
     Args:
-        train: Training pairs and sides.
-        val: The same for validation, or None.
+        config: The stage.
+        pairs: Training pairs.
+        sides: Anchor and modality over their items.
+        learning: What of either tower learns.
         loss: The loss; its parameters learn too.
-        optim: Optimiser settings.
-        seed: Seed of batches, views, augmentation and dropout.
+        validator: Measures the validation split, or None.
         precision: Arithmetic of the towers.
+        world: The processes that share each batch.
         device: Where towers and loss live.
+        dim: Dimensions D of the space.
     """
 
     def __init__(
         self,
-        train: Example,
-        val: Example | None,
+        config: Stage,
+        pairs: Pairs,
+        sides: tuple[Side, Side],
+        learning: tuple[Learning, Learning],
         loss: Loss,
-        optim: Optim,
+        validator: Validator | None,
         *,
-        seed: int,
         precision: Precision,
+        world: World,
         device: str,
+        dim: int,
     ) -> None:
-        self.example, self.val, self.loss, self.optim = train, val, loss, optim
-        self.seed, self.precision, self.device = seed, precision, device
-        self.batches_per_epoch = max(1, len(train.pairs) // optim.batch_size)
-        self.parts = {
-            f"{name}.{part}": module
-            for name, side in (("anchor", train.anchor), ("modality", train.modality))
-            for part, module in side.learning().items()
-        } | {"loss": loss}
+        self.config, self.pairs, self.sides, self.learning = config, pairs, sides, learning
+        self.loss, self.validator = loss, validator
+        self.precision, self.world, self.device, self.dim = precision, world, device, dim
+        optim = config.optim
+        self.batches_per_epoch = max(1, len(pairs) // optim.batch_size)
+        self.total_steps = optim.epochs * self.batches_per_epoch
+        share = world.largest_share(min(optim.batch_size, len(pairs)))
+        self.chunks = math.ceil(share / (optim.micro_batch or share))
+        named = zip(("anchor", "modality"), learning, strict=True)
+        self.parts = {f"{side}.{part}": module for side, own in named for part, module in own.parts().items()}
+        self.parts["loss"] = loss
         self.parameters = [p for part in self.parts.values() for p in part.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self._groups(), betas=optim.betas, eps=optim.eps)
-        total = optim.epochs * self.batches_per_epoch
-        self.scheduler = LambdaLR(self.optimizer, lambda step: warmup_cosine(step, total, int(optim.warmup * total)))
+        groups = parameter_groups(self.parts, optim)
+        self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
+        self.scheduler = LambdaLR(self.optimizer, lr_factor(optim, self.total_steps))
+        self.ema = Ema(self.parts, optim.ema) if optim.ema is not None else None
+        self.phases = Phases(device)
+        self.sums = torch.zeros(len(AVERAGED), dtype=torch.float64, device=device)
         self.at = Position()
+        self.best = Best()
         self.metrics: dict[str, Any] = {}
+        self.unreadable: dict[tuple[int, int], str] = {}
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Per part: matrices with weight decay, vectors and scalars without."""
-        groups = []
-        for name, part in self.parts.items():
-            lr = (self.optim.encoder_lr or self.optim.lr) if name.endswith(".encoder") else self.optim.lr
-            learning = [p for p in part.parameters() if p.requires_grad]
-            matrices = [p for p in learning if p.ndim > 1]
-            vectors = [p for p in learning if p.ndim <= 1]
-            groups.append({"params": matrices, "lr": lr, "weight_decay": self.optim.weight_decay})
-            groups.append({"params": vectors, "lr": lr, "weight_decay": 0.0})
-        return [group for group in groups if group["params"]]
+    @property
+    def step(self) -> int:
+        """Steps done since the stage began."""
+        return self.at.epoch * self.batches_per_epoch + self.at.step
+
+    # -- the loop ---------------------------------------------------------------------------------
 
     def run(self, log: Log, save: Save, advance: Callable[[int], object] = lambda n: None) -> dict[str, Any]:
         """Train from where the stage is to its end.
 
         Args:
             log: Called with the metrics of each epoch.
-            save: Called with the state now and then, and when the run is interrupted.
+            save: Called with the number of steps done and the state: by the policy, and when the run is to stop.
             advance: Called with the number of pairs done, for progress bars.
 
         Returns:
-            The metrics of the last epoch.
+            The metrics of the last epoch, with ``kept_epoch`` where an earlier one's weights are kept.
 
         Raises:
             Interrupted: After SIGINT or SIGTERM, once the step at hand is done and the state is saved.
+            GeobindError: A loss that is not finite (the last checkpoint is left as it is), too many unreadable items
+                or a worker that died (the state is saved first).
         """
-        saved = time.monotonic()
+        policy = self.config.checkpoints
+        saved_at, saved_step = time.monotonic(), self.step
         with stop_requests() as stop_asked:
-            while self.at.epoch < self.optim.epochs:
-                metrics = self._epoch(advance, stop_asked)
-                if self.at.step == self.batches_per_epoch:
-                    self.metrics = metrics
-                    log(metrics)
-                    self.at = Position(self.at.epoch + 1)
-                if stop_asked():
-                    save(self.state())
-                    raise Interrupted
-                if time.monotonic() - saved > CHECKPOINT_EVERY_S and self.at.epoch < self.optim.epochs:
-                    save(self.state())
-                    saved = time.monotonic()
-        return self.metrics
+            while self.at.epoch < self.config.optim.epochs and not self._waited_enough():
+                start, done = time.perf_counter(), 0
+                for prepared in self._prepared(save):
+                    done += self._train(prepared)
+                    advance(len(self.batches[self.at.step - 1]))
+                    if self.at.step == self.batches_per_epoch:
+                        self._end_epoch(log, done, time.perf_counter() - start)
+                    if policy.every_steps is None:
+                        due = time.monotonic() - saved_at >= policy.every_seconds
+                    else:
+                        due = self.step - saved_step >= policy.every_steps
+                    stop, due = self.world.any(stop_asked(), due and self.step < self.total_steps)
+                    if stop or due:
+                        self._check_finite()
+                        with self.phases("checkpoint"):
+                            save(self.step, self.state())
+                        saved_at, saved_step = time.monotonic(), self.step
+                    if stop:
+                        raise Interrupted
+        return self._finish()
 
-    def _epoch(self, advance: Callable[[int], object], stop_asked: Callable[[], bool]) -> dict[str, Any]:
-        start = time.perf_counter()
-        epoch, first = self.at.epoch, self.at.step
-        mean_loss, mean_norm = MeanMetric().to(self.device), MeanMetric().to(self.device)
-        for side in (self.example.anchor, self.example.modality):
-            side.train()
+    def _prepared(self, save: Save) -> Iterator[Prepared]:
+        """The batches that are left of the epoch, this process's share of each; waiting for them counts as data."""
+        for own in self.learning:
+            own.train_mode(True)
         self.loss.train()
-        done = 0
-        for rows, anchor, modality in self._inputs(epoch, first):
-            torch.manual_seed(hash_seed(self.seed, epoch, self.at.step, 1))  # dropout
-            positives = torch.from_numpy(self.example.pairs.positives(rows)).to(self.device)
-            value = self._loss(self.example, anchor, modality, positives)
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(value)
-            norm = nn.utils.clip_grad_norm_(self.parameters, self.optim.grad_clip or math.inf)
+        epoch = self.at.epoch
+        rng = np.random.default_rng((self.config.seed, epoch))
+        self.batches = epoch_batches(self.pairs, self.config.optim.batch_size, self.config.sampling, rng)
+        shares = [rows[self.world.share(len(rows))] for rows in self.batches]
+        batches = Batches(self.sides, shares, self.chunks, hash_seed(self.config.seed, epoch))
+        ahead = load(batches, first=self.at.step, workers=self.config.workers)
+        try:
+            for _ in range(self.at.step, self.batches_per_epoch):
+                with self.phases("data"):
+                    prepared = self._next(ahead, save)
+                yield prepared
+        finally:
+            ahead.close()
+
+    def _next(self, ahead: Iterator[Prepared], save: Save) -> Prepared:
+        """The next batch; when there is none to be had, the state is saved before the run ends."""
+        try:
+            prepared = next(ahead)
+            self._note_unreadable(prepared)
+        except GeobindError:
+            if self.world.size == 1:  # of several processes, not all are between two steps
+                save(self.step, self.state())
+            raise
+        return prepared
+
+    def _train(self, prepared: Prepared) -> int:
+        """One step; returns its number of pairs."""
+        rows = self.batches[self.at.step]
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self.gradients(prepared)
+        with self.phases("optimiser"):
+            norm = clip_gradients(self.parameters, self.config.optim.grad_clip)
+            self.sums += torch.stack([value.double(), norm.double(), self.sums.new_tensor(false_negatives(self.pairs, rows))])
+            if self.device == "cpu" or self.step % CHECKED_EVERY == 0:
+                self._check_finite()
             self.optimizer.step()
             self.scheduler.step()
             self.loss.clamp()
-            self.at.step += 1
-            mean_loss.update(value.detach())
-            mean_norm.update(norm)
-            done += len(rows)
-            advance(len(rows))
-            if stop_asked():
-                break
-        seconds = time.perf_counter() - start
-        metrics = {
-            "epoch": epoch + 1,
-            "loss": mean_loss.compute().item(),
-            "grad_norm": mean_norm.compute().item(),
-            "lr": self.scheduler.get_last_lr()[0],
-            **self.loss.report(),
-            "pairs_per_s": done / seconds,
-            "seconds": seconds,
-        }
-        if self.val is not None and self.at.step == self.batches_per_epoch:
-            metrics["val_loss"] = self._validate(self.val)
-        return metrics
+            if self.ema is not None:
+                self.ema.update()
+        self.at.step += 1
+        return len(rows)
 
-    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The epoch's batches of pairs ``[B, 2]``; the incomplete last one is left out unless it is the only one."""
-        drawn = self.example.pairs.draw(np.random.default_rng((self.seed, epoch)))
-        size = self.optim.batch_size
-        return [drawn[i * size : (i + 1) * size] for i in range(self.batches_per_epoch)]
-
-    def _inputs(self, epoch: int, first: int) -> Iterator[tuple[NDArray[np.int64], Any, Any]]:
-        batches = self._batches(epoch)
-        # Views are drawn batch by batch: a resumed epoch draws the skipped ones too, and drops them.
-        sides = [
-            side.inputs([rows[:, column] for rows in batches], hash_seed(self.seed, epoch, column))
-            for column, side in enumerate((self.example.anchor, self.example.modality))
-        ]
-        for step, (rows, anchor, modality) in enumerate(zip(batches, *sides, strict=True)):
-            if step >= first:
-                yield rows, anchor, modality
-
-    def _loss(self, example: Example, anchor: Any, modality: Any, positives: Tensor) -> Tensor:
-        with self.precision.autocast(self.device):
-            anchor_BD, modality_BD = example.anchor.embed(anchor), example.modality.embed(modality)
-        value: Tensor = self.loss(anchor_BD.float(), modality_BD.float(), positives)
-        if not torch.isfinite(value):
-            where = f"epoch {self.at.epoch + 1}, step {self.at.step}"
-            raise GeobindError(f"the loss is {value.item()}", where=where, fix="Lower optim.lr, or use precision fp32.")
+    def gradients(self, prepared: Prepared) -> Tensor:
+        """Add the whole batch's gradient to all that learns, on every rank; returns the loss."""
+        value = accumulate(
+            self.sides,
+            self.loss,
+            prepared.chunks,
+            positives_of(self.pairs, prepared.rows).to(self.device),
+            seed=hash_seed(self.config.seed, self.at.epoch, self.at.step, 1),
+            dim=self.dim,
+            precision=self.precision,
+            world=self.world,
+            phases=self.phases,
+            device=self.device,
+        )
+        with self.phases("backward"):
+            self.world.sum_gradients(self.parameters)
         return value
 
-    @torch.inference_mode()
-    def _validate(self, val: Example) -> float:
-        """Mean loss over the whole validation split, in batches as in training, the same pairs every time."""
-        for side in (val.anchor, val.modality):
-            side.train(False)
-        self.loss.eval()
-        rows = val.pairs.draw(np.random.default_rng(0))
-        batches = [rows[start : start + self.optim.batch_size] for start in range(0, len(rows), self.optim.batch_size)]
-        inputs = zip(
-            batches,
-            val.anchor.inputs([b[:, 0] for b in batches], 0),
-            val.modality.inputs([b[:, 1] for b in batches], 0),
-            strict=True,
+    def _check_finite(self) -> None:
+        """Raises GeobindError when a loss of this epoch was not finite; nothing is saved then."""
+        if not math.isfinite(total := self.sums[0].item()):
+            raise GeobindError(
+                f"the loss is {total}",
+                where=f"stage {self.config.name!r}, epoch {self.at.epoch + 1}, step {self.at.step}",
+                fix="Lower optim.lr, or use precision fp32. The last checkpoint is from before it.",
+            )
+
+    def _note_unreadable(self, prepared: Prepared) -> None:
+        """Count items that cannot be read; each is told once, and too many end the run."""
+        for side, row, message in prepared.unreadable:
+            if (side, row) not in self.unreadable:
+                self.unreadable[side, row] = message
+                share = sum(s == side for s, _ in self.unreadable) / len(self.sides[side].items)
+                if share > self.config.max_unreadable:
+                    raise DataError(
+                        f"{message} That is {share:.1%} of the items, more than max_unreadable",
+                        where=f"stage {self.config.name!r}, {self.sides[side].items.modality}",
+                    )
+                say(f"left out: {message}")
+
+    # -- the end of an epoch ----------------------------------------------------------------------
+
+    def _end_epoch(self, log: Log, pairs: int, seconds: float) -> None:
+        self._check_finite()
+        epoch = self.at.epoch + 1
+        metrics: dict[str, Any] = {
+            "epoch": epoch,
+            "step": self.step,
+            **dict(zip(AVERAGED, (self.sums / self.batches_per_epoch).tolist(), strict=True)),
+            "lr": self.scheduler.get_last_lr()[0],
+            **self.loss.report(),
+            "pairs_per_s": pairs / seconds,
+            "seconds": seconds,
+        }
+        self.sums.zero_()
+        if self.validator is not None and (
+            epoch == self.config.optim.epochs or epoch % self.config.validation.every == 0
+        ):
+            with self.phases("validation"):
+                metrics |= self._validate(self.validator, epoch)
+        if unreadable := self.world.union(self.unreadable):
+            metrics["unreadable"] = len(unreadable)
+        spent = self.phases.report()
+        self.metrics = metrics | spent
+        self.at = Position(epoch)
+        log(self.metrics)
+        shown = {name: metrics[name] for name in TOLD if name in metrics}
+        total = seconds + spent.get("time_validation", 0.0)
+        say(
+            f"{self.config.name} {epoch}/{self.config.optim.epochs}: "
+            + ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+            + f"; {total:.1f} s: {sentence(spent, total)}"
         )
-        total = 0.0
-        for batch, anchor, modality in inputs:
-            positives = torch.from_numpy(val.pairs.positives(batch)).to(self.device)
-            total += self._loss(val, anchor, modality, positives).item() * len(batch)
-        return total / len(rows)
+
+    def _validate(self, validator: Validator, epoch: int) -> dict[str, float]:
+        self.world.share_buffers(self.parts.values())
+        for own in self.learning:
+            own.train_mode(False)
+        with self.ema.applied() if self.ema is not None else nullcontext():
+            measured = validator.measure()
+            metric = self.config.validation.metric
+            value = measured[f"val_{metric}"]
+            if better(metric, value, self.best.value):
+                keep = self.config.validation.keep == "best"
+                self.best = Best(epoch, value, copy.deepcopy(self._weights()) if keep else {})
+            else:
+                self.best.waited += 1
+        for own in self.learning:
+            own.train_mode(True)
+        return measured
+
+    def _waited_enough(self) -> bool:
+        patience = self.config.validation.patience
+        return patience is not None and self.best.waited >= patience
+
+    def _finish(self) -> dict[str, Any]:
+        """Leave the weights that the stage shall end with in the towers."""
+        if self._waited_enough():
+            metric = self.config.validation.metric
+            say(f"{self.config.name}: no better {metric} since epoch {self.best.epoch}; ended early")
+        if self.best.parts:
+            load_parts(self.parts, self.best.parts)
+            self.metrics = {**self.metrics, "kept_epoch": self.best.epoch}
+        elif self.ema is not None:
+            self.ema.apply()
+        return self.metrics
 
     # -- checkpoints ------------------------------------------------------------------------------
+
+    def _weights(self) -> dict[str, Any]:
+        return {name: weights(part) for name, part in self.parts.items()}
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs: tensors and plain values, loadable with ``weights_only=True``."""
         return {
             "at": asdict(self.at),
             "metrics": self.metrics,
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "optimizer": self.optimizer.state_dict(),
+            "parts": self._weights(),
+            "optimizer": full_state(self.optimizer.state_dict()),
             "scheduler": {"last_epoch": self.scheduler.last_epoch},
+            "ema": None if self.ema is None else full_state(self.ema.state_dict()),
+            "best": vars(self.best),
+            "sums": self.sums,
+            "unreadable": [(*at, message) for at, message in self.world.union(self.unreadable).items()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a :meth:`state`."""
-        for name, part in self.parts.items():
-            part.load_state_dict(state["parts"][name])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_parts(self.parts, state["parts"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.scheduler.last_epoch = state["scheduler"]["last_epoch"]
         self.scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.best = Best(**state["best"])
+        self.sums.copy_(state["sums"])
+        self.unreadable = {(side, row): message for side, row, message in state["unreadable"]}
         self.at = Position(**state["at"])
         self.metrics = state["metrics"]
-
-
-def warmup_cosine(step: int, total: int, warmup: int) -> float:
-    """Share of the peak learning rate at a step: linear rise, then a half cosine to zero (SGDR, arXiv 1608.03983)."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from geobind.cli import bind, demo, doctor, evaluate, plugins, stages
+from geobind.cli import bind, cache, demo, doctor, evaluate, plugins, runs, stages
 from geobind.errors import GeobindError
 
 EXIT_MISTAKE = 2
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 app.add_typer(stages.app, name="stages")
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(cache.app, name="cache")
+app.add_typer(runs.app, name="runs")
 app.command("bind")(bind.bind)
 app.command("evaluate")(evaluate.evaluate)
 app.command("demo")(demo.demo)

@@ -40,8 +40,17 @@ def bind(
     runs: Annotated[Path, typer.Option("--runs", help="Where run folders are made.")] = RUNS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be built, and stop.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest unfinished run.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute every feature anew, and keep none after the run.")
+    ] = False,
+    track: Annotated[
+        list[str] | None, typer.Option("--track", metavar="NAME", help="Also log to tensorboard, wandb or a plugin's.")
+    ] = None,
 ) -> None:
-    """Bind modalities to the anchor, stage by stage, and write the space."""
+    """Bind modalities to the anchor, stage by stage, and write the space.
+
+    Several processes: torchrun --nproc-per-node N -m geobind bind …
+    """
     if sum((modality is not None, stage is not None, stale)) > 1:
         raise RecipeError("--modality, --stage and --stale exclude each other", fix="Give one of them.")
     current = find_space(space, recipe)
@@ -51,7 +60,7 @@ def bind(
     from geobind.bind.binder import bind as run_stages
     from geobind.bind.binder import choose
     from geobind.bind.interrupt import Interrupted
-    from geobind.progress import say
+    from geobind.progress import first_rank, say
 
     stages = choose(
         plan, record_of(target), modality=modality, stage=stage, stale=stale, with_required=with_required or dry_run
@@ -62,10 +71,20 @@ def bind(
     say(f"recipe {plan.name} ({plan.source}) → space {target}")
     start = time.monotonic()
     try:
-        run = run_stages(plan, stages, space=target, runs=runs, resume=resume)
+        run = run_stages(
+            plan,
+            stages,
+            space=target,
+            runs=runs,
+            resume=resume,
+            keep_features=not no_cache,
+            trackers=track or (),
+        )
     except Interrupted:
         say("interrupted between two steps; go on with the same command and --resume")
         raise KeyboardInterrupt from None
+    if not first_rank():
+        return
     typer.echo(f"bound {', '.join(s.config.name for s in stages)} in {time.monotonic() - start:.0f} s → {target}")
     typer.echo(f"run: {run.path}")
 

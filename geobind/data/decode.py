@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +11,87 @@ from PIL import Image, UnidentifiedImageError
 
 from geobind.errors import DataError
 
+DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for a file that it cannot decode."""
 
-def read_image(item: Any, *, near: int | None = None) -> Image.Image:
-    """Turn an image item into an RGB picture.
+
+class Picture:
+    """An image item, opened: the header is read, the pixels are not, so that the size may decide how many of them are.
+
+    The orientation tag (EXIF) of a camera is not looked at.
 
     Args:
         item: A path, a PIL image, or a uint8 array ``[H, W]`` or ``[H, W, 3]``.
-        near: Shorter side in pixels that will be needed; a JPEG is then decoded near that size, which costs
-            a fraction of a full decode. Never below it.
+
+    Raises:
+        DataError: No such file, not an image, or an array of another shape.
+    """
+
+    size: tuple[int, int]
+    """Width and height in pixels, of the picture itself; what :meth:`decode` returns may be smaller."""
+
+    def __init__(self, item: Any) -> None:
+        self._path = Path(item) if isinstance(item, (str, Path)) else None
+        self._image = _in_memory(item) if self._path is None else _open(self._path)
+        self.size = self._image.size
+
+    def decode(self, *, near: int | None = None) -> Image.Image:
+        """The picture in RGB. To be called once.
+
+        Args:
+            near: Shorter side in pixels that will be needed; a JPEG file is then decoded near that size, which costs
+                a fraction of a full decode. Never below it.
+
+        Raises:
+            DataError: The file is truncated or damaged.
+        """
+        image = self._image
+        if self._path is None:
+            return image.convert("RGB")
+        try:
+            if near is not None:
+                # draft() picks the smallest JPEG scale that is still at least this large.
+                image.draft("RGB", (near, near))
+            if image.mode != "RGB":
+                return image.convert("RGB")
+            image.load()  # convert() would copy it
+            return image
+        except DAMAGED as error:
+            raise _damaged(self._path, error) from error
+
+
+def read_image(item: Any, *, near: int | None = None) -> Image.Image:
+    """Open and decode an image item, as :class:`Picture` and :meth:`Picture.decode` say.
 
     Raises:
         DataError: No such file, not an image, truncated, or an array of another shape.
     """
-    if isinstance(item, Image.Image):
-        return item.convert("RGB")
-    if isinstance(item, np.ndarray):
-        if item.dtype != np.uint8 or item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[2] != 3):
-            raise DataError(
-                f"an image array has shape {item.shape} and dtype {item.dtype}",
-                fix="Give uint8 [H, W] or [H, W, 3].",
-            )
-        return Image.fromarray(item).convert("RGB")
-    if not isinstance(item, (str, Path)):
-        raise DataError(f"{item!r} is not an image", fix="Give a path, a PIL image or a uint8 array.")
-    path = Path(item)
+    return Picture(item).decode(near=near)
+
+
+def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as image:
-            if near is not None:
-                # draft() picks the smallest JPEG scale that is still at least this large.
-                image.draft("RGB", (near, near))
-            return image.convert("RGB")
+        # From memory, so that no file stays open until somebody decodes it.
+        return Image.open(BytesIO(path.read_bytes()))
     except FileNotFoundError:
         raise DataError(f"image file {str(path)!r} does not exist", fix="Check the path in the manifest.") from None
     except UnidentifiedImageError:
         raise DataError(f"{str(path)!r} is not an image that Pillow can read", fix="Convert or drop it.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"image file {str(path)!r} cannot be decoded: {error}", fix="Replace or drop it.") from error
+    except DAMAGED as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"image file {str(path)!r} cannot be decoded: {error}", fix="Replace or drop it.")
+
+
+def _in_memory(item: Any) -> Image.Image:
+    if isinstance(item, Image.Image):
+        return item
+    if not isinstance(item, np.ndarray):
+        raise DataError(f"{item!r} is not an image", fix="Give a path, a PIL image or a uint8 array.")
+    if item.dtype != np.uint8 or item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[2] != 3):
+        raise DataError(
+            f"an image array has shape {item.shape} and dtype {item.dtype}", fix="Give uint8 [H, W] or [H, W, 3]."
+        )
+    return Image.fromarray(item)

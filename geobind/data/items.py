@@ -33,13 +33,17 @@ class Items(Sequence[Any]):
     place: NDArray[np.str_] = field(repr=False)
     """``[N]`` id of the place each item belongs to; several items may share one (captions)."""
     key: NDArray[np.str_] = field(repr=False)
-    """``[N]`` identity of the content: equal keys are equal items (a file's path, the caption itself)."""
+    """``[N]`` identity of the content: equal keys are equal items (a file's path, the caption itself).
+
+    Features outlive the process under it, so a key without :attr:`files` must change when the item does."""
     group: NDArray[np.str_] | None = field(default=None, repr=False)
     """``[N]`` scene class or other group; the empty string for none."""
     lat_lon: NDArray[np.float64] | None = field(default=None, repr=False)
     """``[N, 2]`` degrees, NaN where unknown."""
     tags: dict[str, NDArray[np.str_]] = field(default_factory=dict, repr=False)
     """``[N]`` columns to take subsets by (source, country, …)."""
+    files: bool = False
+    """``key`` holds paths of files, and their bytes are the content."""
 
     def __post_init__(self) -> None:
         n = len(self.place)
@@ -65,6 +69,7 @@ class Items(Sequence[Any]):
             group=None if self.group is None else self.group[rows],
             lat_lon=None if self.lat_lon is None else self.lat_lon[rows],
             tags={name: column[rows] for name, column in self.tags.items()},
+            files=self.files,
         )
 
 

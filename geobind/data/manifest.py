@@ -126,6 +126,7 @@ class ManifestDataset(Dataset):
             group=None if self.config.group is None else _strings(self.table[self.config.group])[at],
             lat_lon=None if self._lat_lon is None else self._lat_lon[at],
             tags={tag: _strings(self.table[tag])[at] for tag in self.config.tags},
+            files=not (how.text or (how.lat and how.lon)),
         )
         return {split: items.take(np.flatnonzero(self._splits[at] == split)) for split in SPLITS}
 
@@ -264,8 +265,5 @@ def _texts(value: Any) -> list[str]:
 
 
 def _key(value: Any) -> str:
-    """What makes an item itself: a file's path, size and time of change, or the value."""
-    if isinstance(value, Path):
-        stat = value.stat()
-        return f"{value.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    return str(value)
+    """What makes an item itself: a file's resolved path, or the value."""
+    return str(value.resolve() if isinstance(value, Path) else value)

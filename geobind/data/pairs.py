@@ -5,7 +5,9 @@ Shapes: A items of the first modality, B of the second, P pairs.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -51,13 +53,48 @@ class Pairs:
         rows = rng.permutation(len(self.b))
         return np.stack([_partners(self.label_b[rows], self.label_a, rng), rows], axis=1)
 
-    def positives(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Mask ``[P, P]`` of which (a_i, b_j) of drawn pairs ``rows [P, 2]`` are positives; the diagonal is."""
+    def ids(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids ``[P]`` of both sides of drawn pairs ``rows [P, 2]``.
+
+        Two items are positives when their ids are equal or, for listed pairs, when :attr:`edge_codes` has their edge.
+        """
         if self.edges is None:
-            labels = self.label_a[rows[:, 0]]
-            return np.asarray(labels[:, None] == labels[None, :])
-        codes = self.edges[:, 0] * len(self.b) + self.edges[:, 1]
-        return np.isin(rows[:, :1] * len(self.b) + rows[None, :, 1], codes)
+            return self.label_a[rows[:, 0]], self.label_b[rows[:, 1]]
+        return rows[:, 0], rows[:, 1]
+
+    @cached_property
+    def edge_codes(self) -> NDArray[np.int64] | None:
+        """``[E]`` sorted ``row_a * len(b) + row_b`` of the listed edges; None where labels decide."""
+        return None if self.edges is None else np.sort(self.edges[:, 0] * len(self.b) + self.edges[:, 1])
+
+    @cached_property
+    def content(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers ``[A]`` and ``[B]`` that are equal where two items of one side have the same content."""
+        return tuple(np.unique(items.key, return_inverse=True)[1].astype(np.int64) for items in (self.a, self.b))  # type: ignore[return-value]
+
+    def without(self, a: Collection[int], b: Collection[int]) -> tuple[Pairs, NDArray[np.int64], NDArray[np.int64]]:
+        """The pairs that are left when some rows of either side are taken out, and the rows that are left of each.
+
+        Raises:
+            DataError: None is left.
+        """
+        keep_a, keep_b = np.ones(len(self.a), dtype=bool), np.ones(len(self.b), dtype=bool)
+        keep_a[list(a)], keep_b[list(b)] = False, False
+        if self.edges is not None:
+            edges = self.edges[keep_a[self.edges[:, 0]] & keep_b[self.edges[:, 1]]]
+            keep_a, keep_b = np.isin(np.arange(len(self.a)), edges[:, 0]), np.isin(np.arange(len(self.b)), edges[:, 1])
+            edges = np.stack([(np.cumsum(keep_a) - 1)[edges[:, 0]], (np.cumsum(keep_b) - 1)[edges[:, 1]]], axis=1)
+        else:
+            edges = None
+            shared = np.intersect1d(self.label_a[keep_a], self.label_b[keep_b])
+            keep_a &= np.isin(self.label_a, shared)
+            keep_b &= np.isin(self.label_b, shared)
+        if not keep_a.any():
+            raise DataError(f"no pair of {self.a.modality} and {self.b.modality} is left: its items cannot be read")
+        rows_a, rows_b = np.flatnonzero(keep_a), np.flatnonzero(keep_b)
+        a_left, b_left = self.a.take(rows_a), self.b.take(rows_b)
+        labels = self.label_a[rows_a], self.label_b[rows_b]
+        return Pairs(a_left, b_left, self.rule, self.origin, *labels, edges), rows_a, rows_b
 
 
 def match(dataset: Dataset, a: str, b: str, split: str) -> Pairs:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from geobind.evaluate.ranks import Positives
+from geobind.ranks import Positives
 from geobind.evaluate.results import AllPairs, Ranked, Side
 from geobind.modality import load_object
 from geobind.plugins import get_plugins

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs, Rule
 from geobind.errors import DataError
-from geobind.evaluate.ranks import Ties
+from geobind.ranks import Ties
 from geobind.evaluate.scores import Scores
 
 FORMAT = 1

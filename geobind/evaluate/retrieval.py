@@ -11,7 +11,7 @@ from geobind.data.items import SPLITS, Dataset
 from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, GeobindError, SpaceError, nearest
 from geobind.evaluate.embeddings import Embeddings
-from geobind.evaluate.ranks import Ties, rank_both
+from geobind.ranks import Ties, rank_both
 from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Unmeasured
 from geobind.evaluate.scores import KS, chance, check_ks, measured
 from geobind.evaluate.subsets import by_tag, flip, split_hash
@@ -42,7 +42,7 @@ def all_pairs(
         modalities: Limit to these; every modality of the space when None.
         by: Tag column (``source``, ``country``): also evaluate each part that both sides share a value of.
         ks: The k of R@k.
-        ties: The tie rule of :mod:`geobind.evaluate.ranks`.
+        ties: The tie rule of :mod:`geobind.ranks`.
 
     Raises:
         GeobindError: An argument that makes no sense, or not one pair that could be evaluated.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geobind.errors import GeobindError
-from geobind.evaluate.ranks import Ranking
+from geobind.ranks import Ranking
 
 KS = (1, 5, 10)
 """The k of R@k when nobody asks for others."""

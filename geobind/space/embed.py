@@ -1,13 +1,15 @@
-"""Embed many items: decoding overlaps computing, equal items are embedded once, order is kept.
+"""Embed many items: decoding overlaps computing, items of like size share a batch, order is kept.
 
-Shapes: N items, E features or D dimensions.
+Shapes: N items, n of them in a block, E features or D dimensions.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,13 @@ from geobind.errors import DataError
 
 LOOKAHEAD = 8
 """Batches prepared together, so that items of like size can share one."""
+WORKERS = min(max(2, os.cpu_count() or 1), 8)
+"""Threads that prepare items."""
+
+OnError = Callable[[int, DataError], None]
+"""Told the row of an item that cannot be read, and why."""
 
 
-@torch.inference_mode()
 def embed(
     encoder: Encoder,
     items: Sequence[Any],
@@ -30,6 +36,7 @@ def embed(
     *,
     seed: int | None = None,
     advance: Callable[[int], object] = lambda n: None,
+    on_error: OnError | None = None,
 ) -> NDArray[np.float32]:
     """Run ``forward`` over all items: ``[N, …]`` float32.
 
@@ -39,58 +46,128 @@ def embed(
         forward: A batch on the encoder's device → ``[B, …]``; the encoder itself, or its tower.
         seed: Augment, with draws that depend on the seed and the item's row alone; None for the plain items.
         advance: Called with the number of items done, for progress bars.
+        on_error: Called for an item that cannot be read, whose row is then NaN; None to raise.
 
     Raises:
-        DataError: No items, or one that cannot be read (its row is named).
+        DataError: No items, one that cannot be read (without ``on_error``), or none that can.
     """
     if not len(items):
         raise DataError("there are no items to embed")
-    device = next(itertools.chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
+    size = block_size(encoder)
+    blocks = [range(start, min(start + size, len(items))) for start in range(0, len(items), size)]
+    seeds = None if seed is None else partial(hash_seed, seed)
     out: NDArray[np.float32] | None = None
-    for rows, batch in _batches(encoder, items, seed):
-        values = forward({key: value.to(device) for key, value in batch.items()}).float().cpu().numpy()
+    for rows, values in embed_blocks(encoder, items, forward, blocks, seeds=seeds, advance=advance, on_error=on_error):
         if out is None:
-            out = np.empty((len(items), *values.shape[1:]), dtype=np.float32)
+            out = np.full((len(items), *values.shape[1:]), np.nan, dtype=np.float32)
         out[rows] = values
-        advance(len(rows))
-    assert out is not None  # noqa: S101  (items is not empty)
+    if out is None:
+        raise DataError(f"none of the {len(items):,} items can be read")
     return out
 
 
-def _batches(encoder: Encoder, items: Sequence[Any], seed: int | None) -> Iterator[tuple[list[int], Batch]]:
-    """Batches in the background: while one is computed, threads decode the next ones."""
-    size = encoder.throughput_batch * LOOKAHEAD
-    chunks = [range(start, min(start + size, len(items))) for start in range(0, len(items), size)]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        pending: tuple[range, list[Future[Batch]]] | None = None
-        for chunk in chunks:
-            submitted = chunk, [pool.submit(prepare, encoder, items, row, seed) for row in chunk]
-            if pending:
-                yield from _by_size(encoder, *pending)
-            pending = submitted
-        if pending:
-            yield from _by_size(encoder, *pending)
+def block_size(encoder: Encoder) -> int:
+    """Items that are best prepared together."""
+    return encoder.throughput_batch * LOOKAHEAD
 
 
-def _by_size(encoder: Encoder, chunk: range, futures: list[Future[Batch]]) -> Iterator[tuple[list[int], Batch]]:
+@torch.inference_mode()
+def embed_blocks(
+    encoder: Encoder,
+    items: Sequence[Any],
+    forward: Callable[[Batch], Tensor],
+    blocks: Iterable[Iterable[int]],
+    *,
+    seeds: Callable[[int], int] | None = None,
+    advance: Callable[[int], object] = lambda n: None,
+    on_error: OnError | None = None,
+) -> Generator[tuple[NDArray[np.int64], NDArray[np.float32]], None, None]:
+    """Like :func:`embed`, block by block as they are done: rows ``[n]`` and values ``[n, …]``.
+
+    A block's values depend on its items alone, not on the blocks beside it.
+
+    Args:
+        encoder: Prepares the items; its ``throughput_batch`` is the batch size.
+        items: Anything that can be indexed.
+        forward: A batch on the encoder's device → ``[B, …]``.
+        blocks: Rows of the items; best :func:`block_size` of them in each.
+        seeds: Row → seed of its augmentation; None for the plain items.
+        advance: Called with the number of items done.
+        on_error: Called for an item that cannot be read, whose row is then left out; None to raise.
+
+    Yields:
+        Blocks with at least one row.
+
+    Raises:
+        DataError: An item that cannot be read, without ``on_error``.
+    """
+    device = next(itertools.chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
+    for rows, samples in _prepared(encoder, items, blocks, seeds, advance, on_error):
+        values: NDArray[np.float32] | None = None
+        for picked in _by_size(samples, encoder.throughput_batch):
+            batch = encoder.collate([samples[i] for i in picked])
+            part = forward({key: value.to(device) for key, value in batch.items()}).float().cpu().numpy()
+            if values is None:
+                values = np.empty((len(rows), *part.shape[1:]), dtype=np.float32)
+            values[picked] = part
+            advance(len(picked))
+        if values is not None:
+            yield rows, values
+
+
+def _prepared(
+    encoder: Encoder,
+    items: Sequence[Any],
+    blocks: Iterable[Iterable[int]],
+    seeds: Callable[[int], int] | None,
+    advance: Callable[[int], object],
+    on_error: OnError | None,
+) -> Iterator[tuple[NDArray[np.int64], list[Batch]]]:
+    """Blocks in the background: while one is computed, threads prepare the next."""
+    pool = ThreadPoolExecutor(WORKERS)
+
+    def submit(block: Iterable[int]) -> list[tuple[int, Future[Batch]]]:
+        return [(int(row), pool.submit(prepare, encoder, items, int(row), seeds)) for row in block]
+
+    def collect(submitted: list[tuple[int, Future[Batch]]]) -> tuple[NDArray[np.int64], list[Batch]]:
+        rows, samples = [], []
+        for row, future in submitted:
+            try:
+                samples.append(future.result())
+            except DataError as error:
+                if on_error is None:
+                    raise
+                on_error(row, error)
+                advance(1)
+            else:
+                rows.append(row)
+        return np.array(rows, dtype=np.int64), samples
+
     try:
-        samples = [future.result() for future in futures]
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+        pending = None
+        for block in blocks:
+            submitted = submit(block)
+            if pending is not None:
+                yield collect(pending)
+            pending = submitted
+        if pending is not None:
+            yield collect(pending)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _by_size(samples: list[Batch], size: int) -> Iterator[list[int]]:
+    """Batches of samples that are of like size."""
     order = sorted(range(len(samples)), key=lambda i: sum(tensor.numel() for tensor in samples[i].values()))
-    for start in range(0, len(order), encoder.throughput_batch):
-        picked = order[start : start + encoder.throughput_batch]
-        yield [chunk[i] for i in picked], encoder.collate([samples[i] for i in picked])
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
 
 
-def prepare(encoder: Encoder, items: Sequence[Any], row: int, seed: int | None) -> Batch:
-    """Preprocess one item; with a seed it is augmented, by draws that depend on seed and row alone."""
-    if seed is None:
+def prepare(encoder: Encoder, items: Sequence[Any], row: int, seeds: Callable[[int], int] | None) -> Batch:
+    """Preprocess one item; with ``seeds`` (row → seed) it is augmented, by draws that depend on its seed alone."""
+    if seeds is None:
         return encoder.preprocess(items[row], train=False)
-    generator = torch.Generator().manual_seed(hash_seed(seed, row))
-    return encoder.preprocess(items[row], train=True, generator=generator)
+    return encoder.preprocess(items[row], train=True, generator=torch.Generator().manual_seed(seeds(row)))
 
 
 def hash_seed(*parts: int) -> int:

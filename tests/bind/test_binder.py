@@ -147,7 +147,7 @@ def test_a_frozen_random_tower_is_refused(toy_recipe, write_recipe, tmp_path):
 def test_a_bad_item_leaves_the_old_space(bound, tmp_path):
     plan, path = bound
     before = hashes(path)
-    broken = load_plan(plan.source, get_plugins(), ["defaults.dataset.bad=3"])
+    broken = load_plan(plan.source, get_plugins(), ["defaults.dataset.bad=3", "stages.b.max_unreadable=0"])
     with pytest.raises(DataError, match="row 3 is bad"):
         bind(broken, broken.stages, space=path, runs=tmp_path / "runs")
     assert hashes(path) == before
@@ -206,6 +206,6 @@ def test_a_loss_that_is_not_finite_is_told(bound, tmp_path, monkeypatch):
 
     monkeypatch.setattr(InfoNCE, "forward", lambda self, a, b, positives: (a * float("nan")).sum())
     before = hashes(path)
-    with pytest.raises(geobind.GeobindError, match="the loss is nan .epoch 1, step 0.*optim.lr"):
+    with pytest.raises(geobind.GeobindError, match="the loss is nan .stage 'b', epoch 1, step 0.*optim.lr"):
         bind(plan, plan.stages, space=path, runs=tmp_path / "runs")
     assert hashes(path) == before

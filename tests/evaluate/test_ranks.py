@@ -14,7 +14,7 @@ from torchmetrics.functional.retrieval import (
 )
 
 from geobind.errors import DataError, GeobindError
-from geobind.evaluate.ranks import rank_both
+from geobind.ranks import rank_both
 from geobind.evaluate.scores import measured
 
 RULES = ("optimistic", "mean", "pessimistic")

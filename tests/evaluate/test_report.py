@@ -16,9 +16,9 @@ from geobind.evaluate.examples import Example, Hit, Shown, gather
 from geobind.evaluate.report import read, table, write_report
 from geobind.evaluate.report.overview import metrics, synthesised, times
 from geobind.evaluate.report.page import to_html
-from geobind.evaluate.report.palette import DARK, LIGHT, contrast, ink, shade
 from geobind.evaluate.retrieval import all_pairs
 from geobind.modality import ModalitySpec
+from geobind.palette import DARK, LIGHT, contrast, ink, shade
 
 HOSTILE = "<script>alert('x')</script>\"'><img src=http://evil.example/a.png onerror=alert(1)>"
 

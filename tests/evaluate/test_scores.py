@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geobind.errors import GeobindError
-from geobind.evaluate.ranks import Ranking
+from geobind.ranks import Ranking
 from geobind.evaluate.scores import Scores, chance, measured
 
 

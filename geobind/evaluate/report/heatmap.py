@@ -8,8 +8,8 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 from geobind.evaluate.report.overview import metrics, synthesised, whole
-from geobind.evaluate.report.palette import INK, LIGHT, Colour, ink, shade
 from geobind.evaluate.results import AllPairs
+from geobind.palette import GREY, INK, LIGHT, Colour, ink, shade
 
 SHARP = 2
 """Pixels of the picture per unit of the layout, for dense screens."""
@@ -19,7 +19,6 @@ SMOOTH = 2
 # The layout, in units.
 CELL, GAP, MARGIN, TITLE, FOOT = 88, 8, 36, 84, 92
 WHITE: Colour = (255, 255, 255)
-GREY: Colour = (92, 108, 112)
 
 
 def to_png(result: AllPairs) -> bytes:

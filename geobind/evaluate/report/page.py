@@ -13,9 +13,9 @@ from PIL import Image
 
 from geobind.evaluate.examples import Example
 from geobind.evaluate.report.overview import Metric, is_easy, median_of, metrics, percent, synthesised, times, whole
-from geobind.evaluate.report.palette import DARK, LIGHT, hexadecimal, ink, shade
 from geobind.evaluate.report.tables import columns, notes
 from geobind.evaluate.results import AllPairs, PairResult
+from geobind.palette import DARK, LIGHT, hexadecimal, ink, shade
 
 LEVELS = 16
 """Steps of the colour ramp."""

@@ -86,6 +86,10 @@ class Clap(WindowedEncoder):
         embedding: Tensor = self.audio_projection(pooled)
         return embedding
 
+    def blocks(self) -> list[nn.Module]:
+        """HTS-AT's Swin blocks, through all four stages."""
+        return [block for stage in self.audio_branch.layers for block in stage.blocks]
+
     def describe_preprocessing(self) -> dict[str, Any]:
         """The window policy and the quantisation."""
         return super().describe_preprocessing() | {"quantised": "16 bits"}

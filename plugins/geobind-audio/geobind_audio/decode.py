@@ -70,7 +70,8 @@ class Recording:
                 f"audio {self.name} has samples up to {peak:g}; full scale is 1",
                 fix="Divide integer samples by their full scale, for example 32768.",
             )
-        mono = soxr.resample(samples.mean(axis=1), self.rate, rate)
+        channel = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+        mono = soxr.resample(channel, self.rate, rate)
         if not len(mono):
             raise geobind.DataError(
                 f"audio {self.name} has {self.frames} samples at {self.rate:g} Hz, less than one at {rate} Hz",

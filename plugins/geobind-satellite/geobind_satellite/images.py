@@ -14,17 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 import geobind
-from geobind.data.decode import read_image
+from geobind.data.decode import Picture, read_image
 from geobind.encoder import Batch
 from geobind.errors import RecipeError
-from geobind_satellite.augment import POLICIES, random_view
+from geobind_satellite.augment import POLICIES, Interpolation, random_view, to_tensor
 
 with geobind.needs("torchvision", "pip install torchvision"):
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2 import functional as tv
 
 DECODE_MARGIN = 2
-"""A JPEG is decoded at no less than this many times the wanted side: much cheaper, and hardly another picture."""
+"""Evaluation decodes a JPEG at no less than this many times the side: much cheaper, and hardly another picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ class View:
     mean: tuple[float, ...]
     """Per channel, on the scale 0 to 1."""
     std: tuple[float, ...]
-    interpolation: str = "bicubic"
-    """A name that both Pillow and torchvision know."""
+    interpolation: Interpolation = "bicubic"
     fit: Literal["crop", "squash"] = "crop"
     """``crop`` keeps the aspect and cuts the longer side; ``squash`` stretches to the square."""
     crop: float = 1.0
@@ -71,14 +70,11 @@ class ImageEncoder(geobind.Encoder):
 
     def preprocess(self, item: Any, *, train: bool, generator: torch.Generator | None = None) -> Batch:
         """``{"image": uint8 [3, H, W]}``, a random view when ``train`` is set and augmentation is not ``none``."""
-        image = read_image(item, near=DECODE_MARGIN * self.view.size)
-        if train and self.augment != "none":
-            resample = Image.Resampling[self.view.interpolation.upper()]
-            policy = POLICIES[self.augment]
-            square = random_view(image, policy, size=self.view.size, resample=resample, generator=generator)
-        else:
-            square = self.view(image)
-        return {"image": tv.pil_to_tensor(square)}
+        view = self.view
+        if not train or self.augment == "none":
+            return {"image": to_tensor(view(read_image(item, near=DECODE_MARGIN * view.size)))}
+        policy, how = POLICIES[self.augment], view.interpolation
+        return {"image": random_view(Picture(item), policy, size=view.size, interpolation=how, generator=generator)}
 
     def pixels(self, batch: Batch) -> Tensor:
         """The normalised squares ``[B, 3, H, W]``, in the dtype of the network."""

@@ -5,10 +5,11 @@ Shapes: B batch, H = W pixels, T tokens, E embedding width, d width of the image
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import geobind
 from geobind.encoder import Batch
@@ -19,7 +20,7 @@ from geobind_satellite.checkpoints import fill, read_state
 from geobind_satellite.clip_models import FOLDER, Architecture, architecture, find_weights
 from geobind_satellite.images import ImageEncoder, View, check_patches
 from geobind_satellite.texts import read_text
-from geobind_satellite.timm import set_image_size
+from geobind_satellite.timm import inside_stages, set_image_size
 
 with geobind.needs("open_clip", "pip install open_clip_torch"):
     from open_clip import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP, SimpleTokenizer  # type: ignore[import-untyped]
@@ -81,6 +82,14 @@ class OpenClipImage(ImageEncoder):
         last: Tensor = out["image_intermediates"][-1]
         return last.flatten(2).mT
 
+    def blocks(self) -> list[nn.Module]:
+        """Those of the transformer; of all stages, in networks that have stages."""
+        return inside_stages(super().blocks())
+
+    def depths(self) -> dict[str, int]:
+        """The projection is a parameter of the tower itself, and comes last."""
+        return _with_last(super().depths(), "visual.proj", self.blocks())
+
 
 class OpenClipText(geobind.Encoder):
     """The text tower, projection included."""
@@ -115,6 +124,10 @@ class OpenClipText(geobind.Encoder):
     def forward(self, batch: Batch) -> Tensor:
         """``[B, E]`` from tokens ``[B, T]``."""
         return _pooled(self.text(batch["tokens"]))
+
+    def depths(self) -> dict[str, int]:
+        """The projection is a parameter of the tower itself, and comes last."""
+        return _with_last(super().depths(), "text.text_projection", self.blocks())
 
     def describe_preprocessing(self) -> dict[str, Any]:
         """The tokenizer and its context length; longer texts are cut."""
@@ -210,6 +223,11 @@ def _tokenizer(config: OpenClipConfig, clip: Architecture) -> Any:
 def _side(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors of one tower, without their prefix."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _with_last(depths: dict[str, int], projection: str, blocks: Sequence[nn.Module]) -> dict[str, int]:
+    """The depths with a projection behind all blocks; in some towers it is a layer, and has its place already."""
+    return depths | ({projection: len(blocks) + 1} if projection in depths else {})
 
 
 def _pooled(output: Any) -> Tensor:

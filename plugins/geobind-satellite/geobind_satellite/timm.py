@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import geobind
 from geobind.encoder import Batch
@@ -45,6 +46,10 @@ class TimmEncoder(ImageEncoder):
             self.pixels(batch), indices=1, norm=True, intermediates_only=True, output_fmt="NCHW"
         )
         return maps[-1].flatten(2).mT
+
+    def blocks(self) -> list[nn.Module]:
+        """Those of all stages, in networks that have stages."""
+        return inside_stages(super().blocks())
 
 
 class PretrainedTimm(TimmEncoder):
@@ -123,6 +128,12 @@ def _network(config: TimmConfig, state: dict[str, Tensor] | None) -> Any:
     if config.image_size is not None:
         set_image_size(net, config.image_size, name=config.model)
     return net
+
+
+def inside_stages(blocks: Sequence[nn.Module]) -> list[nn.Module]:
+    """The blocks inside of stages, which are sequences of them or name them ``blocks``; other blocks as they are."""
+    rows = [block if isinstance(block, nn.Sequential) else getattr(block, "blocks", [block]) for block in blocks]
+    return [block for row in rows for block in row if next(block.parameters(), None) is not None]
 
 
 def set_image_size(net: Any, size: int, *, name: str) -> None:

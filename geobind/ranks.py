@@ -101,7 +101,7 @@ class Ranking:
     rank: NDArray[np.float64] = field(repr=False)
     """``[Q]`` 1-based rank of each query's best-ranked positive; a half or third where ties are averaged."""
     average_precision: NDArray[np.float64] = field(repr=False)
-    """``[Q]`` average precision over all positives of each query."""
+    """``[Q]`` average precision over all positives of each query; NaN where it was not asked for."""
     positives: Rows = field(repr=False)
     """``[Q]`` how many positives each query has."""
     gallery: int
@@ -109,7 +109,13 @@ class Ranking:
 
 
 def rank_both(
-    a: Floats, b: Floats, pairs: Pairs, *, ties: Ties = "mean", chunk: int = CHUNK
+    a: Floats,
+    b: Floats,
+    pairs: Pairs,
+    *,
+    ties: Ties = "mean",
+    chunk: int = CHUNK,
+    average_precision: bool = True,
 ) -> tuple[Ranking, Ranking]:
     """Rank ``b`` for every item of ``a``, and ``a`` for every item of ``b``.
 
@@ -126,6 +132,7 @@ def rank_both(
         pairs: Who is whose positive.
         ties: The tie rule.
         chunk: Rows of similarities computed at a time; changes memory, never results.
+        average_precision: Whether it is wanted; sorting for it takes most of the time where positives are many.
 
     Raises:
         DataError: No items, shapes that do not fit, values that are not finite, or an item without a positive.
@@ -142,9 +149,13 @@ def rank_both(
         reach[0].count_rows(rows, similarity)
         reach[1].count_columns(similarity)
     ranks = [side.ranks(ties) for side in reach]
+    precision = [np.full(len(rank), np.nan) for rank in ranks]
+    if average_precision:
+        precision[0] = _average_precision(a, b, positives[0], ranks[0], ties, chunk)
+        precision[1] = _average_precision(b, a, positives[1], ranks[1], ties, chunk)
     return (
-        Ranking(ranks[0], _average_precision(a, b, positives[0], ranks[0], ties, chunk), positives[0].count, len(b)),
-        Ranking(ranks[1], _average_precision(b, a, positives[1], ranks[1], ties, chunk), positives[1].count, len(a)),
+        Ranking(ranks[0], precision[0], positives[0].count, len(b)),
+        Ranking(ranks[1], precision[1], positives[1].count, len(a)),
     )
 
 

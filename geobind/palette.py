@@ -1,4 +1,4 @@
-"""A ramp of one hue for light paper and one for dark, and the ink that can be read on each step."""
+"""The house's colours: ramps of one hue for light paper and for dark, ink to be read on them, hues for lines."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ DARK: tuple[Colour, ...] = (
 )
 INK: tuple[Colour, Colour] = ((0, 6, 8), (255, 255, 255))
 """One of the two has a contrast of at least 4.5 with any colour (WCAG 2.2, AA)."""
+
+GREY: Colour = (92, 108, 112)
+"""Ink of second rank, on white."""
+SERIES: tuple[Colour, ...] = (
+    (19, 104, 112),
+    (213, 94, 0),
+    (58, 23, 153),
+    (71, 157, 178),
+    (102, 38, 15),
+    (164, 34, 230),
+)
+"""Hues for lines on white. Any two stay apart (0.14 in OKLab) for people who lack one kind of cone, as simulated with
+the matrices of Machado et al. 2009, and each has a contrast of at least 3 with the paper (WCAG 2.2, graphics)."""
 
 
 def shade(ramp: tuple[Colour, ...], level: float) -> Colour:
