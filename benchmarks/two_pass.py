@@ -127,7 +127,16 @@ def main() -> None:
     report(paired(ways, arguments.rounds), baseline="plain")
     found = {}
     for name in ways:
-        command = [sys.executable, __file__, "--memory-of", name, "--batch", str(arguments.batch), "--micro", str(arguments.micro)]
+        command = [
+            sys.executable,
+            __file__,
+            "--memory-of",
+            name,
+            "--batch",
+            str(arguments.batch),
+            "--micro",
+            str(arguments.micro),
+        ]
         found[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(f"{name}: {found[name]['before']:.0f} MB before, {found[name]['peak']:.0f} MB at most")
     print(f"memory: {found['two passes']['peak'] / found['plain']['peak']:.2f} times plain")

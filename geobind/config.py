@@ -77,7 +77,7 @@ class Optim(Config):
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of all steps over which the learning rate rises."""
     schedule: Literal["cosine", "cosine_restarts", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up: to :attr:`final_lr` at the end, or again every ``period`` steps."""
+    """How the learning rate falls after the warm-up: to ``final_lr`` at the end, or again every ``period`` steps."""
     period: int | None = Field(None, ge=1)
     """Steps between restarts of ``cosine_restarts`` (SGDR, arXiv 1608.03983)."""
     final_lr: float = Field(0.0, ge=0, le=1)
@@ -157,8 +157,8 @@ class Views(Config):
 class Stage(Config):
     """One modality bound to the anchor."""
 
-    name: str
-    """Unique name; ``geobind bind --stage`` takes it."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Unique name; ``geobind bind --stage`` takes it, and a folder of the run is called by it."""
     modality: str
     """The modality to bind."""
     train: Annotated[Train, BeforeValidator(_expand_train)]
@@ -189,7 +189,7 @@ class Stage(Config):
     """``spread`` keeps items of equal content out of each other's batches as far as it can; ``shuffle`` does not care.
     What is left, pairs that are negatives of equal content, is counted as ``false_negatives``."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
-    """Share of a side's items that may turn out unreadable: they are left out, counted and listed. 0 stops at the first."""
+    """Share of a side's items that may turn out unreadable: they are left out, counted and listed. 0 stops at once."""
     seed: int = 0
     """Seed of everything random in this stage."""
     note: str = ""

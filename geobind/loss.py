@@ -64,8 +64,8 @@ class Positives:
             owner = torch.repeat_interleave(count)
             rank = torch.arange(len(owner), device=owner.device) - (count.cumsum(0) - count)[owner]
             partner = self.edges[first[owner] + rank] - ids_a[owner] * self.width
-        at = torch.searchsorted(ids_b, partner).clamp_(max=len(ids_b) - 1)
-        here = ids_b[at] == partner
+        at = torch.searchsorted(ids_b, partner)
+        here = torch.searchsorted(ids_b, partner, right=True) > at
         return Links(ids_a, ids_b, of_a, of_b, owner[here], at[here])
 
     def count(self) -> Tensor:

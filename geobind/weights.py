@@ -77,7 +77,13 @@ def load_torch(path: Path) -> Any:
             f"checkpoint {str(path)!r} is a pickle that holds more than tensors, and could run code when loaded",
             fix="Ask its author for safetensors, or convert it yourself in an environment you can lose.",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+    ) as error:  # whatever a damaged file makes of torch
         raise WeightsError(f"checkpoint {str(path)!r} cannot be read: {error}", fix="Download it again.") from error
 
 

@@ -93,6 +93,9 @@ def build_dataset(config):
             hidden = rng.normal(size=(config.places, 6)).astype("f4")
             self.values = {m: np.tanh(hidden @ rng.normal(size=(6, 6)).astype("f4")) for m in self.modalities}
 
+        def content(self, modality, row):
+            return f"{modality}-{config.places}-{config.seed}-{row}-{self.is_bad(modality, row)}"
+
         def is_bad(self, modality, row):
             return row == config.bad and modality.startswith(config.bad_in)
 
@@ -111,7 +114,7 @@ def build_dataset(config):
                 modality=modality,
                 load=partial(self.load, modality, rows),
                 place=rows.astype(str),
-                key=np.array([f"{modality}-{config.places}-{config.seed}-{row}-{self.is_bad(modality, row)}" for row in rows]),
+                key=np.array([self.content(modality, row) for row in rows]),
             )
 
         def origin(self, a, b):

@@ -14,6 +14,7 @@ from geobind.bind.run import Run
 from geobind.bind.stage import Binding, default_device
 from geobind.errors import SpaceError
 from geobind.plan import Plan, StagePlan
+from geobind.plugins import get_plugins
 from geobind.progress import say
 from geobind.space.records import SpaceRecord
 
@@ -107,6 +108,8 @@ def _bind(
 ) -> Run:
     names = [stage.config.name for stage in stages]
     settings: dict[str, Any] = {"recipe": plan.name, "resolved": plan.resolved(), "space": space, "stages": names}
+    for name in trackers:
+        get_plugins().tracker(name)  # an unknown one is told before anything is begun
     run = Run.unfinished(runs, **settings, writes=world.first) if resume else None
     done = set(run.state["done"]) if run else set()
     todo = [stage for stage in stages if stage.config.name not in done]
@@ -119,7 +122,7 @@ def _bind(
     if run is None:
         path = Run.start(runs, **settings).path if world.first else None
         run = Run.open(world.same(path), writes=world.first)  # type: ignore[arg-type]
-    run.track(trackers)
+    run.track(trackers or run.state.get("trackers", []))
     if skipped := binding.skipped():
         run.list_skipped(skipped)
         say(f"{len(skipped)} rows skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")

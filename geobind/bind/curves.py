@@ -16,6 +16,8 @@ from geobind.palette import GREY, INK, LIGHT, SERIES, Colour, hexadecimal, shade
 
 DOTS = 25
 """A curve of no more points shows each of them."""
+BARS = 40
+"""At most so many stand side by side; more epochs are averaged."""
 WAIT, WORK, REST = SERIES[1], LIGHT[1:5], [shade(((255, 255, 255), GREY), level) for level in (0.3, 0.6)]
 """Time waited for data stands out from time worked, and from what is neither."""
 
@@ -130,7 +132,8 @@ def _draw_lines(axes: Axes, curves: Sequence[Curve], *, percent: bool = False, f
         dots = "o" if len(curve.x) <= DOTS else ""
         axes.plot(curve.x, curve.y, color=hexadecimal(curve.colour), linewidth=1.4, marker=dots, markersize=2.6)
     if percent or from_0:
-        axes.set_ylim(bottom=0)
+        highest = max(y for curve in curves for y in curve.y if math.isfinite(y))
+        axes.set_ylim(0, 1.1 * highest if highest > 0 else 1)
     if percent:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     ends = [(curve, f"{100 * curve.end:.3g} %" if percent else spell(curve.end)) for curve in curves]
@@ -138,7 +141,7 @@ def _draw_lines(axes: Axes, curves: Sequence[Curve], *, percent: bool = False, f
 
 
 def _draw_time(axes: Axes, lines: Sequence[Line]) -> None:
-    """Seconds of each epoch, in their parts where these were measured."""
+    """Seconds per epoch, in their parts where these were measured."""
     known = ("time_data", "time_forward", "time_loss", "time_backward", "time_optimiser")
     others = sorted({key for line in lines for key in line if key.startswith("time_")} - set(known))
     parts = [key for key in (*known, *others) if any(key in line for line in lines)]
@@ -146,16 +149,19 @@ def _draw_time(axes: Axes, lines: Sequence[Line]) -> None:
         _draw_lines(axes, [Curve.of("", SERIES[0], lines, "seconds")])
         return
     colours = dict(zip(known, (WAIT, *WORK), strict=True)) | dict(zip(others, (*REST, *REST, *REST), strict=False))
-    epochs = [number(line, "epoch") for line in lines]
-    # Validation and checkpoints happen in some epochs only: each epoch is a bar as wide as its distance to the next.
-    edges = [epochs[0] - 0.5, *((a + b) / 2 for a, b in pairwise(epochs)), epochs[-1] + 0.5]
-    below = [0.0] * len(lines)
+    # One bar for each epoch, or for several in a row.
+    size = math.ceil(len(lines) / BARS)
+    groups = [lines[start : start + size] for start in range(0, len(lines), size)]
+    between = [(number(a[-1], "epoch") + number(b[0], "epoch")) / 2 for a, b in pairwise(groups)]
+    edges = [number(lines[0], "epoch") - 0.5, *between, number(lines[-1], "epoch") + 0.5]
+    below = [0.0] * len(groups)
     labels = []
+    total = math.fsum(number(line, key) for line in lines for key in parts if key in line) or 1.0
     for key in parts:
-        seconds = [number(line, key) if key in line else 0.0 for line in lines]
-        above = [low + high for low, high in zip(below, seconds, strict=True)]
+        seconds = [[number(line, key) if key in line else 0.0 for line in group] for group in groups]
+        above = [low + math.fsum(group) / len(group) for low, group in zip(below, seconds, strict=True)]
         axes.stairs(above, edges, baseline=below, fill=True, color=hexadecimal(colours[key]), linewidth=0)
-        share = math.fsum(seconds) / (math.fsum(number(line, k) for line in lines for k in parts if k in line) or 1.0)
+        share = math.fsum(second for group in seconds for second in group) / total
         if share >= 0.03:
             text = f"{key.removeprefix('time_')} {100 * share:.0f} %"
             labels.append((text, INK[0], (below[-1] + above[-1]) / 2))

@@ -37,12 +37,13 @@ class Ema:
     def update(self) -> None:
         """Take in the values after a step."""
         pairs = list(zip(self.average, self.live, strict=True))
-        for kind in {type(average) for average in self.average}:  # torch mixes no sharded tensors with whole ones
-            average, live = map(list, zip(*(pair for pair in pairs if type(pair[0]) is kind), strict=True))
-            if self.updates == 0:
-                torch._foreach_copy_(average, live)
-            else:
-                self._mix(average, live, self.updates)
+        if self.updates == 0:
+            for average, value in pairs:
+                average.copy_(value)
+        else:
+            for kind in {type(average) for average in self.average}:  # torch mixes no sharded tensors with whole ones
+                averages, values = zip(*(pair for pair in pairs if type(pair[0]) is kind), strict=True)
+                self._mix(averages, values, self.updates)
         self.updates += 1
 
     @contextmanager

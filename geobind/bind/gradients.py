@@ -72,7 +72,7 @@ def accumulate(
         (a, b, ids_a, ids_b), mine = world.gather(*own, positives.a, positives.b)
         for z, side in zip((a, b), sides, strict=True):
             z.requires_grad_(side.learns)
-        value = loss(a, b, Positives(ids_a, ids_b, positives.edges, positives.width))
+        value: Tensor = loss(a, b, Positives(ids_a, ids_b, positives.edges, positives.width))
         torch.autograd.backward(value)
         _share(loss, world)
     start = mine.start

@@ -65,12 +65,13 @@ class Batches(TorchDataset[Prepared]):
         ]
         lost = {position for _, wrong in prepared for position in wrong}
         keep = np.asarray([position for position in range(len(rows)) if position not in lost], dtype=np.int64)
+        (anchor, modality), ((a, _), (b, _)) = self.sides, prepared
         chunks = [
-            tuple(side.collate(samples, part) for side, (samples, _) in zip(self.sides, prepared, strict=True))
+            (anchor.collate(a, part), modality.collate(b, part))
             for part in np.array_split(keep, min(self.chunks, max(1, len(keep))))
             if len(part)
         ]
-        return Prepared(rows[keep], chunks, unreadable)  # type: ignore[arg-type]
+        return Prepared(rows[keep], chunks, unreadable)
 
 
 def load(batches: Batches, *, first: int = 0, workers: int = 0) -> Generator[Prepared, None, None]:

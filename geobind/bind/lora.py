@@ -1,9 +1,10 @@
 """Low-rank adapters of an encoder (LoRA, Hu et al., arXiv 2106.09685): put in, trained, merged into its weights.
 
 A weight W acts as W + (α / r) · B A, with A drawn at random and B zero at first. Linear layers and convolutions are
-adapted by ``peft``, whose adapters stand beside a layer and work on its input. Weights that torch's attention and
-transformer layers read without calling the layer are adapted themselves (:mod:`torch.nn.utils.parametrize`): there
-``peft`` would be passed by, or add an output projection's adapter twice and change the weights by rounding.
+adapted by ``peft``, whose adapters stand beside a layer and work on its input. Attention's own projection matrices, and
+linear layers whose owner may read their weight without calling them, are adapted in the weight itself
+(:mod:`torch.nn.utils.parametrize`): there ``peft`` would be passed by, or change the weight by rounding at every step
+and count the output projection's adapter twice.
 
 Shapes: W ``[O, I]``, A ``[r, I]``, B ``[O, r]``.
 """
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 
 from geobind.config import Lora
@@ -37,7 +37,7 @@ class Adapters:
 
     Args:
         encoder: Changed in place, and without effect on what it computes until the adapters have learnt.
-        config: Rank, scale, dropout and targets. Dropout is not applied to attention's bare weights.
+        config: Rank, scale, dropout and targets. What is adapted in the weight itself knows no dropout.
 
     Raises:
         RecipeError: The targets are no regular expression, or match nothing that can be adapted.
@@ -92,31 +92,25 @@ class LowRank(nn.Module):
 
 
 def _targets(encoder: Encoder, targets: str) -> tuple[list[str], list[tuple[nn.Module, str]]]:
-    """Names of layers that ``peft`` adapts, and bare weights as (module, name)."""
+    """Names of layers that ``peft`` adapts, and weights that are adapted themselves, as (module, name)."""
     try:
         pattern = re.compile(targets)
     except re.error as error:
         raise RecipeError(f"lora.targets = {targets!r} is no regular expression: {error}") from error
     layers, weights, known = [], [], []
-    passed_by = {
-        child
-        for module in encoder.modules()
-        if isinstance(module, nn.TransformerEncoderLayer)
-        for child in (module.linear1, module.linear2)
-    }
     for name, module in encoder.named_modules():
-        bare = ["weight"] if module in passed_by else _bare_weights(module)
-        layer = isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) and not bare and module.weight.requires_grad
-        if layer and not isinstance(module, nn.Linear) and module.groups > 1:
-            continue  # peft cannot merge them
-        if not layer and not bare:
+        linear = isinstance(module, nn.Linear) and module.weight.requires_grad
+        own = [key for key in PROJECTIONS if isinstance(getattr(module, key, None), nn.Parameter)]
+        if linear and _reads_children(encoder.get_submodule(name.rpartition(".")[0])):
+            own = ["weight"]
+        if not own and not linear and not _is_plain_convolution(module):
             continue
         known.append(name)
-        wanted = bare or isinstance(module, nn.Linear) if targets == ALL_LINEAR else pattern.fullmatch(name)
-        if wanted and layer:
+        if not (linear or own if targets == ALL_LINEAR else pattern.fullmatch(name)):
+            continue
+        weights += [(module, weight) for weight in own]
+        if not own:
             layers.append(name)
-        elif wanted:
-            weights += [(module, weight) for weight in bare]
     if not layers and not weights:
         some = ", ".join(known[:: max(1, len(known) // 8)]) or "none"
         raise RecipeError(
@@ -126,11 +120,17 @@ def _targets(encoder: Encoder, targets: str) -> tuple[list[str], list[tuple[nn.M
     return layers, weights
 
 
-def _bare_weights(module: nn.Module) -> list[str]:
-    """The weights of a module that attention reads without calling it."""
-    if isinstance(module, NonDynamicallyQuantizableLinear):  # the output projection of torch's attention
-        return ["weight"]
-    return [name for name in PROJECTIONS if isinstance(getattr(module, name, None), nn.Parameter)]
+def _reads_children(module: nn.Module) -> bool:
+    """Whether a module may read its layers' weights past them, and tell what to do by a layer's class.
+
+    Attention and towers that have parameters of their own do; torch's transformer layers do in evaluation mode.
+    """
+    return isinstance(module, nn.TransformerEncoderLayer) or next(module.parameters(recurse=False), None) is not None
+
+
+def _is_plain_convolution(module: nn.Module) -> bool:
+    """Grouped ones cannot be merged by ``peft``."""
+    return isinstance(module, nn.Conv1d | nn.Conv2d) and module.groups == 1 and module.weight.requires_grad
 
 
 def _inject(encoder: Encoder, layers: list[str], config: Lora) -> LoraModel:

@@ -55,27 +55,38 @@ class InfoNCE(Loss):
             log_sum_B = log_partition(b, a)
         losses = []
         if self.anchor_asks:
-            losses.append(self._cross_entropy(anchor, modality, positives, log_sum_A, self.past_modality))
+            own_A = (a * positives.mean_of(b)).sum(1)
+            losses.append(self._cross_entropy(own_A, log_sum_A, anchor, modality, positives, self.past_modality))
         if self.modality_asks:
-            losses.append(self._cross_entropy(modality, anchor, positives.flipped(), log_sum_B, self.past_anchors))
+            asking = positives.flipped()
+            own_B = (b * asking.mean_of(a)).sum(1)
+            losses.append(self._cross_entropy(own_B, log_sum_B, modality, anchor, asking, self.past_anchors))
         return torch.stack(losses).mean()
 
     def _cross_entropy(
-        self, queries: Tensor, keys: Tensor, positives: Positives, log_sum: Tensor, past: Queue | None
+        self, own: Tensor, log_sum: Tensor, queries: Tensor, keys: Tensor, positives: Positives, past: Queue | None
     ) -> Tensor:
-        """Mean over the queries ``[A, D]``, whose ``log_sum [A]`` is over the keys ``[B, D]`` of the batch."""
+        """Mean over the queries.
+
+        Args:
+            own: ``[A]``, each query's mean logit of its positives.
+            log_sum: ``[A]``, over the keys of the batch.
+            queries: ``[A, D]``.
+            keys: ``[B, D]``.
+            positives: Of the queries among the keys.
+            past: Earlier keys; these ones join them.
+        """
         scale = self.log_scale.exp()
-        target_AD = positives.mean_of(keys)
         stale = past if past and self.training else None
         if stale:
             known = replace(positives, b=stale.ids)
             log_sum = torch.logaddexp(log_sum, log_partition(scale * queries, stale.embeddings, known))
         if self.label_smoothing:
-            any_AD = _mean_candidate(keys, stale.embeddings, known) if stale else keys.mean(0, keepdim=True)
-            target_AD = torch.lerp(target_AD, any_AD, self.label_smoothing)
+            mean_AD = _mean_candidate(keys, stale.embeddings, known) if stale else keys.mean(0)
+            own = torch.lerp(own, scale * (queries * mean_AD).sum(1), self.label_smoothing)
         if past is not None and self.training:
             past.add(keys, positives.b)
-        return (log_sum - scale * (queries * target_AD).sum(1)).mean()
+        return (log_sum - own).mean()
 
     @torch.no_grad()
     def clamp(self) -> None:
@@ -138,11 +149,10 @@ class SigLIP(Loss):
 
     def forward(self, anchor: Tensor, modality: Tensor, positives: Positives) -> Tensor:
         """Sum over all pairs of the batch, divided by A."""
-        scale = self.log_scale.exp()
         # -log σ(l) of a positive is softplus(l) - l, and -log σ(-l) of any other pair is softplus(l).
-        every_pair = softplus_sum(*_scaled(anchor, modality, scale), self.bias)
-        mean_logit_A = scale * (anchor * positives.mean_of(modality)).sum(1) + self.bias
-        return (every_pair - (positives.count() * mean_logit_A).sum()) / len(anchor)
+        a, b = _scaled(anchor, modality, self.log_scale.exp())
+        own_A = (a * positives.mean_of(b)).sum(1) + self.bias
+        return (softplus_sum(a, b, self.bias) - (positives.count() * own_A).sum()) / len(anchor)
 
     @torch.no_grad()
     def clamp(self) -> None:

@@ -30,10 +30,10 @@ class Phases:
     def __call__(self, phase: str) -> Iterator[None]:
         """Count the time inside to a phase."""
         if self._gpu and phase in ON_DEVICE:
-            first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            first.record()  # type: ignore[no-untyped-call]
+            first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            first.record()
             yield
-            last.record()  # type: ignore[no-untyped-call]
+            last.record()
             self._events.append((phase, first, last))
             return
         start = time.perf_counter()
@@ -47,7 +47,7 @@ class Phases:
         if self._events:
             torch.cuda.synchronize()
         for phase, first, last in self._events:
-            self._seconds[phase] += first.elapsed_time(last) / 1e3  # type: ignore[no-untyped-call]
+            self._seconds[phase] += first.elapsed_time(last) / 1e3
         spent = {f"time_{phase}": seconds for phase, seconds in self._seconds.items() if seconds}
         self._events, self._seconds = [], dict.fromkeys(PHASES, 0.0)
         return spent

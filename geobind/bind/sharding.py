@@ -34,11 +34,16 @@ def is_sharded(module: nn.Module) -> bool:
     return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
-def weights(module: nn.Module) -> dict[str, Any]:
-    """A module's state with whole tensors; every process must call it."""
+def reshard(module: nn.Module) -> None:
+    """Take apart again what a forward pass has put together, so that parameters are those that are trained."""
     for part in module.modules():
         if isinstance(part, FSDPModule):
-            part.reshard()  # what a forward pass has put together may be lying about half freed
+            part.reshard()
+
+
+def weights(module: nn.Module) -> dict[str, Any]:
+    """A module's state with whole tensors; every process must call it."""
+    reshard(module)
     state: dict[str, Any] = full_state(module.state_dict())
     return state
 
@@ -57,9 +62,7 @@ def full_state(state: Any) -> Any:
 def load_parts(parts: Mapping[str, nn.Module], states: Mapping[str, Mapping[str, Any]]) -> None:
     """Fill modules from their full states."""
     for name, module in parts.items():
-        for part in module.modules():
-            if isinstance(part, FSDPModule):
-                part.reshard()
+        reshard(module)
         own = module.state_dict()
         module.load_state_dict({key: laid_out(value, own.get(key)) for key, value in states[name].items()})
 
@@ -84,13 +87,13 @@ def laid_out(value: Any, like: Any) -> Any:
 def clip_gradients(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
     """Scale all gradients down to a norm of ``limit`` (null for no limit); returns the norm they had."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    kinds = [[g for g in gradients if isinstance(g, DTensor)], [g for g in gradients if not isinstance(g, DTensor)]]
-    norms = [full_state(nn.utils.get_total_norm(kind)) for kind in kinds if kind]
-    norm = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
+    sharded: list[Tensor] = [g for g in gradients if isinstance(g, DTensor)]
+    kinds = [kind for kind in (sharded, [g for g in gradients if not isinstance(g, DTensor)]) if kind]
+    norms = [full_state(nn.utils.get_total_norm(kind)) for kind in kinds]
+    norm: Tensor = norms[0] if len(norms) == 1 else torch.stack(norms).norm()
     if limit is not None and math.isfinite(limit):
         # As torch.nn.utils.clip_grad_norm_, which takes gradients of one kind alone.
         factor = (limit / (norm + 1e-6)).clamp(max=1.0)
         for kind in kinds:
-            if kind:
-                torch._foreach_mul_(kind, factor)
+            torch._foreach_mul_(kind, factor)
     return norm

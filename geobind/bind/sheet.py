@@ -26,7 +26,7 @@ class Sheet:
     def __init__(self, title: str, key: Sequence[tuple[str, Colour]], columns: Sequence[str], rows: int) -> None:
         self.columns, self.rows = columns, rows
         self.width = len(columns) * (LEFT + WIDE + GUTTER) + 0.1
-        self.top = TOP + 0.2 * len(key) + 0.1
+        self.top = TOP + 0.2 * len(key) - 0.1
         self.height = self.top + rows * (HEAD + HIGH) + FOOT
         self.figure = Figure(figsize=(self.width, self.height), dpi=DPI, facecolor="white")
         self._write(0.2, 0.3, title, 12, INK[0], bold=True)
@@ -69,7 +69,7 @@ class Sheet:
         axes.grid(axis="y", color=hexadecimal(LIGHT[0]), linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=7, colors=hexadecimal(GREY), length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spell(value)))
         if row == self.rows - 1:
@@ -92,6 +92,8 @@ def label(axes: Axes, labels: Sequence[tuple[str, Colour, float]]) -> None:
     for i in range(1, len(heights)):
         heights[i] = max(heights[i], heights[i - 1] + LABEL_GAP)
     shift = sum(height - points[i] for height, i in zip(heights, order, strict=True)) / max(1, len(heights))
+    floor = axes.transAxes.transform((0, 0))[1] * 72 / DPI
+    shift = min(shift, heights[0] - floor) if heights else shift  # below it are the epochs
     for height, i in zip(heights, order, strict=True):
         text, colour, value = labels[i]
         axes.annotate(

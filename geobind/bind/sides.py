@@ -59,7 +59,7 @@ class Side(ABC):
         """
 
     @abstractmethod
-    def collate(self, samples: Any, keep: Sequence[int]) -> Any:
+    def collate(self, samples: Any, keep: Rows) -> Any:
         """What :meth:`embed` takes, out of the samples at the positions ``keep``."""
 
     @abstractmethod
@@ -86,9 +86,9 @@ class StoredSide(Side):
             views = np.random.default_rng(seed).integers(len(self.views), size=len(rows))
         return np.stack([views, rows], axis=1), {}
 
-    def collate(self, samples: NDArray[np.int64], keep: Sequence[int]) -> Tensor:
+    def collate(self, samples: NDArray[np.int64], keep: Rows) -> Tensor:
         """Stored features ``[B, E]``."""
-        drawn = samples[np.asarray(keep, dtype=np.int64)]
+        drawn = samples[keep]
         if len(self.views) == 1:
             return self.views[0].gather(drawn[:, 1])
         out = torch.empty(len(drawn), self.views[0].width)
@@ -148,9 +148,9 @@ class ItemSide(Side):
                 self.kept[row] = sample
         return sample
 
-    def collate(self, samples: list[Batch], keep: Sequence[int]) -> Batch:
+    def collate(self, samples: list[Batch], keep: Rows) -> Batch:
         """The encoder's own batch."""
-        return self.tower.encoder.collate([samples[position] for position in keep])
+        return self.tower.encoder.collate([samples[position] for position in keep.tolist()])
 
     def embed(self, inputs: Batch) -> Tensor:
         """The whole tower."""

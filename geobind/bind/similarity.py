@@ -74,19 +74,21 @@ class _Logits:
     kept: Tensor | None = None
     """The whole matrix, where it was small enough to be kept."""
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Rows, their logits ``[R, B]``, and a buffer of the same shape; both may be overwritten."""
+    def blocks(self, buffers: int = 1) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Rows, their logits ``[R, B]``, and ``[buffers, R, B]`` to work in; all of which may be overwritten."""
         total, row_bytes = len(self.q), len(self.k) * self.q.element_size()
-        size = total if total * row_bytes <= KEPT_BYTES else max(1, BLOCK_BYTES // row_bytes)
-        logits = self.q.new_empty(size, len(self.k)) if self.kept is None else self.kept
-        scratch = torch.empty_like(logits)
+        size = min(total, max(1, BLOCK_BYTES // row_bytes))
+        small = total * row_bytes <= KEPT_BYTES
+        # One allocation for all blocks: fresh memory costs several times what is done in it.
+        work = self.q.new_empty(buffers, size, len(self.k))
+        logits = self.q.new_empty(total if small else size, len(self.k)) if self.kept is None else self.kept
         for start in range(0, total, size):
             rows = slice(start, min(start + size, total))
-            block = logits[: rows.stop - start]
+            block = logits[rows] if small else logits[: rows.stop - start]
             if self.kept is None:
                 self._fill(block, rows)
-            yield rows, block, scratch[: len(block)]
-        self.kept = logits if size == total else None
+            yield rows, block, work[:, : len(block)]
+        self.kept = logits if small else None
 
     def _fill(self, block: Tensor, rows: slice) -> None:
         block.addmm_(self.q[rows], self.k.T, beta=0, alpha=self.factor)
@@ -96,11 +98,11 @@ class _Logits:
             block.masked_fill_(self.excluded.block(rows), torch.finfo(block.dtype).min)
 
     def gradients(self, work: Work, of_q: bool, of_k: bool) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients of q and k from that of the logits, which ``work(rows, logits, scratch)`` returns ``[R, B]``."""
+        """Gradients of q and k from that of the logits, which ``work(rows, logits, buffer)`` returns ``[R, B]``."""
         grad_q = torch.empty_like(self.q) if of_q else None
         grad_k = torch.zeros_like(self.k) if of_k else None
-        for rows, block, scratch in self.blocks():
-            gradient = work(rows, block, scratch)
+        for rows, block, (buffer,) in self.blocks():
+            gradient = work(rows, block, buffer)
             if grad_q is not None:
                 torch.mm(gradient, self.k, out=grad_q[rows])
             if grad_k is not None:
@@ -109,41 +111,52 @@ class _Logits:
 
 
 class _LogPartition(torch.autograd.Function):
-    """In powers of two: on a CPU torch's exp2 is four times as fast as exp, and does not slow down at underflow."""
+    """Sums of powers of two, which a CPU takes four times as fast as of e, and at no less speed at underflow.
+
+    Each is held as its largest logit and the sum relative to it. So a probability of 1 is 1 to the bit, and gradients
+    vanish as they should where a query has found its positive; from a logarithm of the sum they would be noise.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, both: bool, excluded: Positives | None) -> tuple[Tensor, Tensor | None]:
-        rows_A = q.new_empty(len(q))
-        columns_B = q.new_full((len(k),), -math.inf) if both else None
+        peak_A, sum_A = q.new_empty(2, len(q))
+        peak_B, sum_B = q.new_full((len(k),), -math.inf), q.new_zeros(len(k))
         logits = _Logits(q, k, LOG2_E, excluded=excluded)
-        for rows, block, scratch in logits.blocks():
-            rows_A[rows] = _log2_sum(block, 1, scratch)
-            if columns_B is not None:
-                torch.logaddexp2(columns_B, _log2_sum(block, 0, scratch), out=columns_B)
-        ctx.save_for_backward(q, k, rows_A, columns_B)
-        ctx.excluded, ctx.kept = excluded, logits.kept if any(ctx.needs_input_grad) else None
-        return rows_A * LN_2, None if columns_B is None else columns_B * LN_2
+        for rows, block, (buffer,) in logits.blocks():
+            peak_A[rows], sum_A[rows] = _power_sum(block, 1, buffer)
+            if both:
+                peak_B, sum_B = _added(peak_B, sum_B, *_power_sum(block, 0, buffer))
+        ctx.save_for_backward(q, k, peak_A, sum_A, peak_B, sum_B)
+        ctx.both, ctx.excluded, ctx.kept = both, excluded, logits.kept if any(ctx.needs_input_grad) else None
+        return (peak_A + sum_A.log2()) * LN_2, (peak_B + sum_B.log2()) * LN_2 if both else None
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_rows_A: Tensor, grad_columns_B: Tensor | None) -> tuple[Tensor | None, ...]:
-        q, k, rows_A, columns_B = ctx.saved_tensors
+    def backward(ctx: Any, grad_A: Tensor, grad_B: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, peak_A, sum_A, peak_B, sum_B = ctx.saved_tensors
+        weight_A, weight_B = grad_A / sum_A, grad_B / sum_B if ctx.both else None
 
-        def work(rows: slice, block: Tensor, scratch: Tensor) -> Tensor:
-            torch.sub(block, rows_A[rows, None], out=scratch).exp2_().mul_(grad_rows_A[rows, None])
-            if columns_B is not None and grad_columns_B is not None:
-                scratch.addcmul_(block.sub_(columns_B).exp2_(), grad_columns_B)
-            return scratch
+        def work(rows: slice, block: Tensor, buffer: Tensor) -> Tensor:
+            torch.sub(block, peak_A[rows, None], out=buffer).exp2_().mul_(weight_A[rows, None])
+            if weight_B is not None:
+                buffer.addcmul_(block.sub_(peak_B).exp2_(), weight_B)
+            return buffer
 
         logits = _Logits(q, k, LOG2_E, excluded=ctx.excluded, kept=ctx.kept)
         ctx.kept = None  # overwritten: another walk of the graph makes it again
         return *logits.gradients(work, *ctx.needs_input_grad[:2]), None, None
 
 
-def _log2_sum(x: Tensor, dim: int, scratch: Tensor) -> Tensor:
-    """Base-2 ``torch.logsumexp`` of a finite matrix without fresh memory of its size."""
+def _power_sum(x: Tensor, dim: int, buffer: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of ``2 ** x`` along a dimension, as its largest exponent and the sum relative to that."""
     peak = x.amax(dim, keepdim=True)
-    return torch.sub(x, peak, out=scratch).exp2_().sum(dim).log2_().add_(peak.squeeze(dim))
+    return peak.squeeze(dim), torch.sub(x, peak, out=buffer).exp2_().sum(dim)
+
+
+def _added(peak: Tensor, total: Tensor, more_peak: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+    """Two of :func:`_power_sum` together."""
+    highest = torch.maximum(peak, more_peak)
+    return highest, total * (peak - highest).exp2() + more * (more_peak - highest).exp2()
 
 
 class _SoftplusSum(torch.autograd.Function):
@@ -151,10 +164,8 @@ class _SoftplusSum(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, bias: Tensor) -> Tensor:
         rows_A = q.new_empty(len(q))
         logits = _Logits(q, k, bias=bias)
-        for rows, block, scratch in logits.blocks():
-            # log(1 + e^x) = max(x, 0) - log(1 - sigmoid(-|x|)), of passes that are fast on a CPU.
-            rows_A[rows] = torch.clamp(block, min=0, out=scratch).sum(1)
-            rows_A[rows] -= torch.abs(block, out=scratch).neg_().sigmoid_().neg_().log1p_().sum(1)
+        for rows, block, buffers in logits.blocks(2):
+            rows_A[rows] = _softplus_sums(block, *buffers)
         ctx.save_for_backward(q, k, bias)
         ctx.kept = logits.kept if any(ctx.needs_input_grad) else None
         return rows_A.sum()
@@ -165,12 +176,21 @@ class _SoftplusSum(torch.autograd.Function):
         q, k, bias = ctx.saved_tensors
         rows_A = q.new_empty(len(q))
 
-        def work(rows: slice, block: Tensor, scratch: Tensor) -> Tensor:
-            torch.sigmoid(block, out=scratch).mul_(grad)
-            rows_A[rows] = scratch.sum(1)
-            return scratch
+        def work(rows: slice, block: Tensor, buffer: Tensor) -> Tensor:
+            rows_A[rows] = torch.sigmoid(block, out=buffer).mul_(grad).sum(1)
+            return buffer
 
         logits = _Logits(q, k, bias=bias, kept=ctx.kept)
-        ctx.kept = None
-        grad_q, grad_k = logits.gradients(work, *ctx.needs_input_grad[:2])
-        return grad_q, grad_k, rows_A.sum().to(bias.dtype) if ctx.needs_input_grad[2] else None
+        return *logits.gradients(work, *ctx.needs_input_grad[:2]), rows_A.sum().to(bias.dtype)
+
+
+def _softplus_sums(x: Tensor, e: Tensor, u: Tensor) -> Tensor:
+    """Sums over the rows of ``log(1 + exp(x))``, with two buffers like ``x``, of passes that are fast on a CPU.
+
+    It is max(x, 0) + log(1 + e) with e = exp(-|x|). What rounding takes from u = 1 + e is e - (u - 1); added to log(u)
+    it keeps the many small terms of distant pairs accurate, as log1p does, which is sometimes ten times slower.
+    """
+    above_zero = torch.clamp(x, min=0, out=e).sum(1)
+    torch.abs(x, out=e).mul_(-LOG2_E).exp2_()
+    lost = e.sub_(torch.add(e, 1, out=u).sub_(1)).sum(1)
+    return above_zero + u.add_(1).log_().sum(1) + lost

@@ -29,8 +29,8 @@ from geobind.bind.phases import Phases, sentence
 from geobind.bind.precision import Precision
 from geobind.bind.sampling import epoch_batches, false_negatives
 from geobind.bind.schedules import lr_factor
-from geobind.bind.sharding import clip_gradients, full_state, load_optimizer, load_parts, weights
-from geobind.bind.sides import Rows, Side
+from geobind.bind.sharding import clip_gradients, full_state, load_optimizer, load_parts, reshard, weights
+from geobind.bind.sides import Side
 from geobind.bind.validation import Validator, better, positives_of
 from geobind.config import Stage
 from geobind.data.pairs import Pairs
@@ -107,6 +107,8 @@ class Trainer:
         self.total_steps = optim.epochs * self.batches_per_epoch
         share = world.largest_share(min(optim.batch_size, len(pairs)))
         self.chunks = math.ceil(share / (optim.micro_batch or share))
+        for own in learning:
+            reshard(own.tower)
         named = zip(("anchor", "modality"), learning, strict=True)
         self.parts = {f"{side}.{part}": module for side, own in named for part, module in own.parts().items()}
         self.parts["loss"] = loss
@@ -206,7 +208,9 @@ class Trainer:
         value = self.gradients(prepared)
         with self.phases("optimiser"):
             norm = clip_gradients(self.parameters, self.config.optim.grad_clip)
-            self.sums += torch.stack([value.double(), norm.double(), self.sums.new_tensor(false_negatives(self.pairs, rows))])
+            self.sums += torch.stack(
+                [value.double(), norm.double(), self.sums.new_tensor(false_negatives(self.pairs, rows))]
+            )
             if self.device == "cpu" or self.step % CHECKED_EVERY == 0:
                 self._check_finite()
             self.optimizer.step()

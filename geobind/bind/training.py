@@ -151,9 +151,10 @@ class StageTraining:
         def features(learn: str, tower: Tower, items: Items, views: int) -> list[Features]:
             if learn not in ("frozen", "head"):
                 return []
-            world = {"rank": self.world.rank, "world": self.world.size, "barrier": self.world.barrier}
+            rank, size, barrier = self.world.rank, self.world.size, self.world.barrier
             return [
-                self.cache.features(tower.encoder, items, view=view, **world) for view in range(views if training else 1)
+                self.cache.features(tower.encoder, items, view=view, rank=rank, world=size, barrier=barrier)
+                for view in range(views if training else 1)
             ]
 
         train, views = self.config.train, self.config.views
@@ -203,7 +204,7 @@ def small_work(
     def inputs() -> list[Any]:
         rows = pairs.draw(np.random.default_rng(0))[:size]
         prepared = [side.prepare(rows[:, column], 0) for column, side in enumerate(sides)]
-        keep = [i for i in range(len(rows)) if not any(i in wrong for _, wrong in prepared)]
+        keep = np.asarray([i for i in range(len(rows)) if not any(i in wrong for _, wrong in prepared)])
         return [side.collate(samples, keep) for side, (samples, _) in zip(sides, prepared, strict=True)]
 
     def work() -> Tensor:

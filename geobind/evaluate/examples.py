@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from geobind.ranks import Positives
 from geobind.evaluate.results import AllPairs, Ranked, Side
 from geobind.modality import load_object
 from geobind.plugins import get_plugins
+from geobind.ranks import Positives
 
 TEXT_LENGTH = 160
 """Characters of a text that are shown."""

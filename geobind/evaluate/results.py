@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs, Rule
 from geobind.errors import DataError
-from geobind.ranks import Ties
 from geobind.evaluate.scores import Scores
+from geobind.ranks import Ties
 
 FORMAT = 1
 """Version of :meth:`AllPairs.as_dict`."""

@@ -11,10 +11,10 @@ from geobind.data.items import SPLITS, Dataset
 from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, GeobindError, SpaceError, nearest
 from geobind.evaluate.embeddings import Embeddings
-from geobind.ranks import Ties, rank_both
 from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Unmeasured
 from geobind.evaluate.scores import KS, chance, check_ks, measured
 from geobind.evaluate.subsets import by_tag, flip, split_hash
+from geobind.ranks import Ties, rank_both
 
 if TYPE_CHECKING:
     from geobind.space.space import Space

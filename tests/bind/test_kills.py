@@ -30,7 +30,11 @@ def measured(home: Path) -> dict[str, list[dict]]:
     for file in sorted(run.glob("*/metrics.jsonl")):
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         found[file.parent.name] = [
-            {key: value for key, value in line.items() if key not in ("time", "seconds", "pairs_per_s") and key[:5] != "time_"}
+            {
+                key: value
+                for key, value in line.items()
+                if key not in ("time", "seconds", "pairs_per_s") and key[:5] != "time_"
+            }
             for line in lines
         ]
     return found

@@ -15,10 +15,13 @@ import torch
 from torch import nn
 
 from geobind.bind import learning as module
+from geobind.bind.dryrun import outline
 from geobind.bind.learning import Learning, parameter_groups
 from geobind.config import Lora, Optim
 from geobind.encoder import Encoder
 from geobind.errors import PluginError, RecipeError
+from geobind.plan import load_plan
+from geobind.plugins import get_plugins
 from geobind.space.heads import Tower
 
 DIM = 4
@@ -35,7 +38,7 @@ class Attentive(Encoder):
         super().__init__()
         self.projection = nn.Parameter(torch.randn(16, DIM) / 4)
         self.fixed = nn.Parameter(torch.randn(16), requires_grad=False)
-        self.embed = nn.Linear(8, 16)
+        self.embed = nn.Sequential(nn.Linear(8, 16))
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(16, 2, 32, dropout=0.2, batch_first=True) for _ in range(3)
         )
@@ -122,7 +125,7 @@ def test_parameters_are_as_deep_as_their_place():
         "layers.1.norm1": 2,
         "layers.2.norm1": 3,
     }
-    assert (depths["fixed"], depths["embed.bias"], depths["norm.weight"], depths["projection"]) == (0, 0, 4, 4)
+    assert (depths["fixed"], depths["embed.0.bias"], depths["norm.weight"], depths["projection"]) == (0, 0, 4, 4)
     convolutional = make(Convolutional).encoder
     assert list(convolutional.blocks()) == list(convolutional.stages)
     assert convolutional.depths()["stem.1.weight"] == 0 and convolutional.depths()["out.weight"] == 4
@@ -225,7 +228,9 @@ def test_adapters_follow_from_the_seed():
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("targets", ["all-linear", r"layers\.\d\.self_attn(\.out_proj)?", r"layers\.2\.linear1|embed"])
+@pytest.mark.parametrize(
+    "targets", ["all-linear", r"layers\.\d\.self_attn(\.out_proj)?", r"layers\.2\.linear1|embed.*"]
+)
 def test_adapters_are_low_rank_weights(targets):
     """Their forward pass is that of W + α/r · B A, before and after they are merged; attention really changes."""
     tower, plain = make().double(), make().double()
@@ -247,7 +252,7 @@ def test_adapters_are_low_rank_weights(targets):
                 adapted[name] = low_rank.B @ low_rank.A
             if name in adapted:
                 weight += 6 / 3 * adapted[name]
-    wanted = {"all-linear": 13, r"layers\.2\.linear1|embed": 2}.get(targets, 6)
+    wanted = {"all-linear": 13, r"layers\.2\.linear1|embed.*": 2}.get(targets, 6)
     assert len(adapted) == wanted
     with torch.no_grad():
         assert torch.allclose(tower(batch), plain(batch), atol=1e-12)
@@ -424,7 +429,7 @@ def test_layer_decay_by_hand():
     groups = parameter_groups(parts, Optim(lr=0.5, encoder_lr=0.16, layer_decay=0.5))
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     encoder = tower.encoder
-    assert rates[id(encoder.embed.weight)] == 0.01
+    assert rates[id(encoder.embed[0].weight)] == 0.01
     assert [rates[id(layer.linear1.bias)] for layer in encoder.layers] == [0.02, 0.04, 0.08]
     assert rates[id(encoder.norm.weight)] == rates[id(encoder.projection)] == 0.16
     assert rates[id(tower.head[1].weight)] == 0.5
@@ -447,3 +452,39 @@ def test_layer_decay_needs_blocks():
     with pytest.raises(RecipeError, match="layer_decay needs an encoder made of blocks"):
         parameter_groups(parts, Optim(layer_decay=0.9))
     assert math.isclose(parameter_groups(parts, Optim())[0]["lr"], 1e-3)
+
+
+# -- dry run --------------------------------------------------------------------------------------
+
+
+HEAD, ENCODER, ADAPTERS = 440, 144, 4 * (6 + 16)
+"""Parameters of a toy tower; adapters of rank 4."""
+
+
+@pytest.mark.parametrize(
+    ("train", "optim", "trained", "features", "copies"),
+    [
+        ({"modality": "head"}, {}, HEAD, 2, 3),
+        ({"modality": "full"}, {}, HEAD + ENCODER, 1, 3),
+        ({"modality": "full"}, {"ema": 0.9}, HEAD + ENCODER, 1, 4),
+        ({"modality": "lora"}, {}, HEAD + ADAPTERS, 1, 3),
+        ({"anchor": "head", "modality": "lora"}, {}, 2 * HEAD + ADAPTERS, 1, 3),
+    ],
+)
+def test_a_dry_run_counts_what_learns(toy_recipe, write_recipe, train, optim, trained, features, copies):
+    toy_recipe["stages"] = [{**toy_recipe["stages"][0], "train": train, "lora": {"rank": 4}}]
+    toy_recipe["defaults"]["optim"] |= optim
+    plan = load_plan(str(write_recipe(toy_recipe)), get_plugins())
+    (found,) = outline(plan, plan.stages)
+    total = 2 * (HEAD + ENCODER) + (ADAPTERS if "lora" in train.values() else 0)
+    assert (found.trained, found.frozen) == (trained, total - trained)
+    assert (found.pairs, found.steps, found.trouble) == (140, 3 * 4, "")
+    stored = features * 140 * 16
+    assert found.memory_mb == pytest.approx(4e-6 * (total + copies * trained + stored + 3 * 32**2))
+
+
+def test_a_dry_run_refuses_what_the_stage_would(toy_recipe, write_recipe):
+    toy_recipe["stages"] = [{**toy_recipe["stages"][0], "train": {"modality": "last_2"}}]
+    plan = load_plan(str(write_recipe(toy_recipe)), get_plugins())
+    with pytest.raises(RecipeError, match="last_2 needs an encoder made of blocks"):
+        outline(plan, plan.stages)

@@ -18,11 +18,15 @@ TOY = Path(__file__).resolve().parents[1] / "toy_modality.py"
 
 
 def torchrun(processes: int, folder: Path, recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    launcher = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launcher = (
+        [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    )
     command = [sys.executable, *launcher, "-m", "geobind", "--plugin", str(TOY), "bind", "--recipe", str(recipe)]
     places = ["--space", str(folder / "space"), "--runs", str(folder / "runs"), *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GEOBIND_CACHE": str(folder / "cache")}
-    return subprocess.run([*command, *places], check=False, capture_output=True, text=True, timeout=240, env=environment)
+    return subprocess.run(
+        [*command, *places], check=False, capture_output=True, text=True, timeout=240, env=environment
+    )
 
 
 def losses(folder: Path, stage: str) -> list[float]:
@@ -86,6 +90,8 @@ def test_sharded_weights_end_where_whole_ones_do(runs):
 def test_the_first_process_alone_speaks_and_writes(runs):
     folder, found = runs
     assert found["two"].stdout.count("bound b, c in") == 1
-    assert found["two"].stderr.count("left out: row 3 is bad") == found["one"].stderr.count("left out: row 3 is bad") >= 1
+    assert (
+        found["two"].stderr.count("left out: row 3 is bad") == found["one"].stderr.count("left out: row 3 is bad") >= 1
+    )
     assert len(list((folder / "two" / "runs").iterdir())) == 1
     assert "NCCL" not in found["two"].stderr and "Traceback" not in found["two"].stderr

@@ -112,7 +112,10 @@ def test_interrupted_bind_resumes(recipe, tmp_path):
     assert process.returncode == 130 and "--resume" in err and "Traceback" not in err
     (state,) = tmp_path.glob("runs/*/run.json")
     assert json.loads(state.read_text())["status"] == "interrupted"
-    assert (state.parent / "b" / "checkpoint.pt").is_file()
+    assert len(list((state.parent / "b").glob("checkpoint-*.pt"))) == 1
+
+
+SET_BAD = ("--set", "defaults.dataset.bad=2", "--set", "defaults.max_unreadable=0")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,7 @@ def test_interrupted_bind_resumes(recipe, tmp_path):
         (["bind", "--recipe", "RECIPE", "--stage", "b", "--stale"], "exclude each other"),
         (["bind", "--recipe", "RECIPE", "--resume"], "no unfinished run"),
         (["bind", "--recipe", "RECIPE", "--set", "stages.b.encoder.type=x"], "unknown encoder 'x'"),
-        (["bind", "--recipe", "RECIPE", "--set", "defaults.dataset.bad=2"], "row 2 is bad"),
+        (["bind", "--recipe", "RECIPE", *SET_BAD], "row 2 is bad"),
         (["evaluate", "--all-pairs"], "there is no space"),
         (["evaluate"], "Add --all-pairs"),
         (["stages", "show", "b", "--recipe", "none.yaml"], "does not exist"),

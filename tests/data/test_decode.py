@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geobind.data.decode import read_image
+from geobind.data.decode import Picture, read_image
 from geobind.errors import DataError
 
 
@@ -33,6 +33,53 @@ def test_near_decodes_smaller_but_never_below_what_is_needed(jpeg):
     assert np.abs(np.asarray(full, dtype=float) - np.asarray(small, dtype=float)).mean() < 3
 
 
+@pytest.mark.parametrize("near", [50, 51, 100, 101, 102, 224, 400, 401, 402, 801, 5000])
+def test_the_smallest_jpeg_scale_that_suffices_is_taken(jpeg, tmp_path, near):
+    path = tmp_path / "odd.jpg"
+    read_image(jpeg).resize((803, 1001)).save(path)
+    picture = Picture(path)
+    shorter = min(picture.decode(near=near).size)
+    # JPEG decodes to a half, a quarter or an eighth, rounded up; Pillow drops the remainder when it compares.
+    assert shorter == next(-(-803 // scale) for scale in (8, 4, 2, 1) if 803 // scale >= near or scale == 1)
+    assert picture.size == (803, 1001)
+
+
+@pytest.mark.parametrize(("mode", "options"), [("L", {}), ("CMYK", {}), ("RGB", {"progressive": True})])
+def test_jpegs_of_all_kinds_become_rgb(jpeg, tmp_path, mode, options):
+    path = tmp_path / "kind.jpg"
+    read_image(jpeg).convert(mode).save(path, quality=95, **options)
+    small, full = read_image(path, near=400), read_image(path)
+    assert (small.mode, small.size) == ("RGB", (400, 400))
+    reduced = np.asarray(full.resize((400, 400), Image.Resampling.BOX), dtype=float)
+    assert np.abs(reduced - np.asarray(small, dtype=float)).mean() < 3
+
+
+def test_the_size_is_known_before_anything_is_decoded(jpeg, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(jpeg.read_bytes()[:3000])
+    picture = Picture(cut)
+    assert picture.size == (800, 800)
+    with pytest.raises(DataError, match="cut.jpg' cannot be decoded: .*truncated"):
+        picture.decode(near=100)
+
+
+def test_a_callers_picture_is_neither_changed_nor_handed_out(jpeg):
+    with Image.open(jpeg) as item:
+        result = read_image(item, near=100)
+        assert result.size == item.size == (800, 800)
+        assert result is not item
+    plain = Image.new("RGB", (4, 4))
+    read_image(plain).putpixel((0, 0), (9, 9, 9))
+    assert plain.getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_the_orientation_tag_is_not_looked_at(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").size == (30, 20)
+
+
 def test_broken_files_are_named(jpeg, tmp_path):
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(jpeg.read_bytes()[:3000])
@@ -43,6 +90,8 @@ def test_broken_files_are_named(jpeg, tmp_path):
         read_image(tmp_path / "text.jpg")
     with pytest.raises(DataError, match="does not exist"):
         read_image(tmp_path / "none.jpg")
+    with pytest.raises(DataError, match="cannot be decoded: .*directory"):
+        read_image(tmp_path)
 
 
 @pytest.mark.parametrize("item", [np.zeros((2, 2)), np.zeros((2, 2, 4), dtype=np.uint8)])

@@ -14,8 +14,8 @@ from torchmetrics.functional.retrieval import (
 )
 
 from geobind.errors import DataError, GeobindError
-from geobind.ranks import rank_both
 from geobind.evaluate.scores import measured
+from geobind.ranks import rank_both
 
 RULES = ("optimistic", "mean", "pessimistic")
 same_function = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from geobind.errors import GeobindError
-from geobind.ranks import Ranking
 from geobind.evaluate.scores import Scores, chance, measured
+from geobind.ranks import Ranking
 
 
 def test_measured_known_answer():

@@ -12,9 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from geobind.ranks import TIE_WIDTH, Ties
 from geobind.evaluate.report.overview import percent, rank, times
 from geobind.evaluate.results import AllPairs, PairResult, Protocol, Unmeasured
+from geobind.ranks import TIE_WIDTH, Ties
 
 
 def to_csv(result: AllPairs) -> str:

@@ -1,20 +1,33 @@
+import math
 from collections import Counter
 
 import numpy as np
 import open_clip
 import pytest
 import torch
-from geobind_satellite.augment import POLICIES, random_view
+from geobind_satellite import augment as augmentation
+from geobind_satellite.augment import POLICIES, TURNS, draw_cut, random_view
 from geobind_satellite.images import ImageEncoder, View, preview
 from PIL import Image
 
 from geobind import DataError
+from geobind.data.decode import Picture, read_image
 
 VIEW = View(size=48, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int) -> list[float]:
+    return torch.rand(5, generator=generator(seed)).tolist()
+
+
+def smooth(width: int, height: int) -> Image.Image:
+    y, x = np.mgrid[0:height, 0:width]
+    channels = [np.sin(x / 70) + np.cos(y / 110), np.sin((x + y) / 90), np.cos(x / 130) * np.sin(y / 60)]
+    return Image.fromarray((127 + 60 * np.stack(channels, axis=-1)).astype(np.uint8))
 
 
 @pytest.mark.parametrize(("fit", "resize_mode"), [("crop", "shortest"), ("squash", "squash")])
@@ -67,8 +80,8 @@ def test_every_symmetry_of_the_policy_is_drawn_alike(augment, symmetries):
     seen: Counter[tuple[int, int]] = Counter()
     draw = generator(0)
     for _ in range(800):
-        view = random_view(corner, POLICIES[augment], size=32, resample=Image.Resampling.BILINEAR, generator=draw)
-        array = np.asarray(view).astype(int)
+        view = random_view(Picture(corner), POLICIES[augment], size=32, interpolation="bilinear", generator=draw)
+        array = view.permute(1, 2, 0).numpy().astype(int)
         quadrants = [(0, 0), (0, -1), (-1, 0), (-1, -1)]
         red = max(range(4), key=lambda q: array[quadrants[q]][0])
         green = max(range(4), key=lambda q: array[quadrants[q]][1])
@@ -82,11 +95,100 @@ def test_crops_keep_at_least_half_of_the_area():
     draw = generator(3)
     spans = []
     for _ in range(200):
-        view = random_view(ramp, POLICIES["photo"], size=64, resample=Image.Resampling.BILINEAR, generator=draw)
-        column = np.asarray(view)[:, 0, 0].astype(int)
+        view = random_view(Picture(ramp), POLICIES["photo"], size=64, interpolation="bilinear", generator=draw)
+        column = view[0, :, 0].numpy().astype(int)
         spans.append((column.max() - column.min()) / 255)
     assert min(spans) > 0.5**0.5 * (3 / 4) ** 0.5 - 0.02
     assert min(spans) < 0.75 < max(spans)
+
+
+def test_turns_are_pillows_transposes():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    wanted = [picture, *(picture.transpose(way) for way in Image.Transpose)]
+    for (swapped, flipped), turned in zip(TURNS, wanted, strict=True):
+        pixels = np.asarray(picture).transpose(1, 0, 2) if swapped else np.asarray(picture)
+        assert np.array_equal(np.flip(pixels, [side - 1 for side in flipped]), np.asarray(turned))
+
+
+@pytest.mark.parametrize("name", ["satellite", "photo"])
+def test_the_crop_follows_from_the_draws_and_scales_with_the_picture(name):
+    policy = POLICIES[name]
+    for seed in range(50):
+        area, stretch, x, y, turn = draws(seed)
+        cut = draw_cut((640, 480), policy, generator(seed))
+        ratio = (4 / 3) ** (2 * stretch - 1) if name == "photo" else 1
+        width, height = ((0.5 + 0.5 * area) * 640 * 480 * np.array([ratio, 1 / ratio])) ** 0.5
+        width, height = min(width, 640), min(height, 480)
+        assert cut[:4] == pytest.approx((x * (640 - width), y * (480 - height), width, height))
+        assert cut.turn == policy.turns[int(turn * len(policy.turns))]
+        assert draw_cut((1920, 1440), policy, generator(seed))[:4] == pytest.approx([3 * edge for edge in cut[:4]])
+
+
+@pytest.mark.parametrize("kind", ["array", "picture", "png", "small jpeg", "grey"])
+@pytest.mark.parametrize("name", ["satellite", "photo"])
+def test_what_is_decoded_in_full_is_resized_by_pillow_with_a_box_of_fractions(photo, tmp_path, kind, name):
+    photo.save(tmp_path / "photo.png")
+    photo.save(tmp_path / "photo.jpg")
+    items = {"array": np.asarray(photo), "picture": photo, "grey": np.asarray(photo.convert("L"))}
+    item = items.get(kind, tmp_path / ("photo.png" if kind == "png" else "photo.jpg"))
+    encoder = ImageEncoder(VIEW, name)
+    for seed in range(12):
+        left, top, width, height, _ = draw_cut(photo.size, POLICIES[name], generator(seed))
+        box = (left, top, left + width, top + height)
+        view = read_image(item).resize((48, 48), Image.Resampling.BICUBIC, box=box)
+        turn = int(draws(seed)[4] * len(POLICIES[name].turns))
+        view = view.transpose(list(Image.Transpose)[turn - 1]) if turn else view
+        pixels = encoder.preprocess(item, train=True, generator=generator(seed))["image"]
+        assert np.array_equal(pixels.permute(1, 2, 0), np.asarray(view))
+
+
+@pytest.mark.parametrize("size", [(800, 800), (1001, 763), (417, 890)])
+@pytest.mark.parametrize(
+    ("mode", "options"), [("RGB", {}), ("RGB", {"progressive": True}), ("L", {}), ("CMYK", {})], ids=str
+)
+def test_a_crop_of_a_jpeg_decoded_smaller_is_the_crop_of_the_whole(tmp_path, size, mode, options):
+    path = tmp_path / "large.jpg"
+    smooth(*size).convert(mode).save(path, quality=95, **options)
+    whole = read_image(path)
+    for name in POLICIES:
+        encoder = ImageEncoder(View(size=96, mean=VIEW.mean, std=VIEW.std, interpolation="bilinear"), name)
+        for seed in range(3):
+            views = [encoder.preprocess(i, train=True, generator=generator(seed))["image"] for i in (path, whole, path)]
+            assert views[0].shape == (3, 96, 96)
+            assert views[0].dtype == torch.uint8
+            assert (views[0].float() - views[1].float()).abs().mean() < 1.5
+            assert torch.equal(views[0], views[2])
+
+
+def test_a_jpeg_is_decoded_no_larger_than_its_crop_needs_and_no_smaller(tmp_path, monkeypatch):
+    path = tmp_path / "large.jpg"
+    seen: list[tuple[int, int]] = []
+    resize = augmentation.tv.resize
+
+    def watched(crop, *args, **options):
+        seen.append(tuple(crop.shape[1:]))
+        return resize(crop, *args, **options)
+
+    monkeypatch.setattr(augmentation.tv, "resize", watched)
+    for size in ((800, 800), (531, 1203)):
+        smooth(*size).save(path)
+        for seed in range(40):
+            seen.clear()
+            cut = draw_cut(size, POLICIES["photo"], generator(seed))
+            scale = min(cut.width, cut.height) / 60
+            random_view(Picture(path), POLICIES["photo"], size=60, interpolation="bicubic", generator=generator(seed))
+            assert min(*seen[0]) >= 60
+            assert seen[0] == pytest.approx(
+                [side / 2 ** min(3, math.floor(math.log2(scale))) for side in (cut.height, cut.width)], abs=1
+            )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (3, 200)])
+def test_tiny_pictures_have_random_views(tmp_path, size):
+    Image.new("RGB", size, (9, 99, 199)).save(tmp_path / "tiny.jpg")
+    pixels = ImageEncoder(VIEW, "satellite").preprocess(tmp_path / "tiny.jpg", train=True, generator=generator(0))
+    assert pixels["image"].shape == (3, 48, 48)
+    assert pixels["image"].flatten(1).float().mean(dim=1).tolist() == pytest.approx([9, 99, 199], abs=3)
 
 
 def test_a_path_an_array_and_a_picture_are_one(photo, tmp_path):
@@ -98,12 +200,13 @@ def test_a_path_an_array_and_a_picture_are_one(photo, tmp_path):
     assert results[0].dtype == torch.uint8
 
 
-def test_a_truncated_jpeg_is_named(photo, tmp_path):
+@pytest.mark.parametrize("train", [False, True])
+def test_a_truncated_jpeg_is_named(tmp_path, train):
     path = tmp_path / "cut.jpg"
-    photo.save(path)
+    smooth(400, 400).save(path)
     path.write_bytes(path.read_bytes()[:-900])
     with pytest.raises(DataError, match=r"cut\.jpg' cannot be decoded"):
-        ImageEncoder(VIEW, "none").preprocess(path, train=False)
+        ImageEncoder(VIEW, "photo").preprocess(path, train=train, generator=generator(0))
 
 
 def test_the_normalisation_is_no_part_of_the_weights():
