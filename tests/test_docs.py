@@ -7,18 +7,22 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from geobind.cli import app
+from geobind.config import Checkpoints, Optim, Stage, Validation
 from geobind.modality import EncoderSpec
 from geobind.plan import load_plan
 from geobind.plugins import Plugins, get_plugins
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BINDING = (ROOT / "docs/binding.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_the_recipe_is_valid(tmp_path):
@@ -39,7 +43,13 @@ def test_the_plugin_loads(tmp_path):
     assert [spec.name for spec in plugins.specs(EncoderSpec)] == ["thermal_cnn"]
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("geobind ")]
+COMMANDS = [
+    line
+    for text in (README, BINDING)
+    for block in blocks("sh", text)
+    for line in block.splitlines()
+    if line.startswith("geobind ")
+]
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -55,3 +65,12 @@ def test_every_command_and_option_exists(line):
 
 def test_there_are_commands_to_check():
     assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("section", [Stage, Optim, Validation, Checkpoints])
+def test_every_key_that_the_binding_page_names_exists(section):
+    named = {Stage: "", Optim: "optim", Validation: "validation", Checkpoints: "checkpoints"}[section]
+    told = set(re.findall(rf"`{named}\.(\w+)`", BINDING)) if named else set()
+    for block in re.findall(rf"{named}: (\{{[^}}]*\}})", BINDING) if named else blocks("yaml", BINDING):
+        told |= yaml.safe_load(block).keys()
+    assert told and told <= section.model_fields.keys()

@@ -8,6 +8,8 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from geobind.bind import similarity
 from geobind.bind.losses import InfoNCE, SigLIP
@@ -69,7 +71,7 @@ def gradients(loss, value, *z):
 
 
 def dense_infonce(loss, anchor, modality, mask, *, direction="both", smoothing=0.0, past=((), ())):
-    """Cross-entropy with explicit targets; ``past`` are (embeddings, mask) that anchors, that items are asked against."""
+    """Cross-entropy with explicit targets; ``past`` are embeddings and mask that anchors ask, and that items ask."""
     terms = []
     for asks, queries, keys, positive, old in (
         ("anchor_to_modality", anchor, modality, mask, past[0]),
@@ -187,6 +189,40 @@ def test_a_graph_can_be_walked_twice(blocks):
             torch.testing.assert_close(once, again, **EXACT)
 
 
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operation returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.numel = max(
+            self.numel, *(x.untyped_storage().size() // 4 for x in tree_leaves(out) if torch.is_tensor(x)), 0
+        )
+        return out
+
+
+@pytest.mark.parametrize("build", [lambda: InfoNCE(InfoNCEConfig(queue=500)), lambda: SigLIP(SigLIPConfig())])
+@pytest.mark.parametrize("edges", [False, True], ids=["by id", "listed"])
+def test_the_matrix_is_never_whole(monkeypatch, build, edges):
+    monkeypatch.setattr(similarity, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(similarity, "KEPT_BYTES", 2**16)
+    loss, ids = build(), torch.arange(1000)
+    positives = Positives(ids, ids, ids * 1000 + ids, 1000) if edges else Positives(ids, ids)
+    with Largest() as largest:
+        for seed in (1, 2):  # the second batch meets the queue
+            a, b = unit(1000, torch.float32, seed), unit(1000, torch.float32, seed + 2)
+            loss(a, b, positives).backward()
+    assert largest.numel < 1000 * 1000 / 20
+
+
+def test_without_gradient(blocks):
+    for loss in (InfoNCE(InfoNCEConfig()).double(), SigLIP(SigLIPConfig()).double()):
+        value = loss(*batch(), by_id())
+        with torch.inference_mode():
+            torch.testing.assert_close(loss(*(z.detach() for z in batch()), by_id()), value.detach(), **EXACT)
+
+
 # -- the functions ----------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +248,15 @@ def test_logits_of_any_size(dtype, logit):
     torch.testing.assert_close(log_partition(q, k), rows)
     expected = 15 * F.softplus(torch.tensor(logit, dtype=torch.float64)).to(dtype)
     torch.testing.assert_close(softplus_sum(q, k, torch.zeros((), dtype=dtype)), expected)
+
+
+def test_gradients_vanish_where_everything_is_found(blocks):
+    """At scale 100 an error of 1e-7 in a probability would be a gradient of 1e-5, and Adam would follow it."""
+    anchor, modality = torch.eye(BATCH).requires_grad_(), torch.eye(BATCH).requires_grad_()
+    loss = InfoNCE(InfoNCEConfig(temperature=0.01))
+    value = loss(anchor, modality, one_to_one())
+    assert abs(value.item()) < 1e-5
+    assert all(gradient.abs().max() < 1e-30 for gradient in gradients(loss, value, anchor, modality)[:2])
 
 
 @pytest.mark.parametrize("cosine", [-1.0, 1.0])
