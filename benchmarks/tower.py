@@ -21,11 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
-IMAGES, BATCH, EPOCHS = 2000, 128, 4
+IMAGES, BATCH, EPOCHS = 2000, 128, 3
 MODEL = {
     "embed_dim": 192,
-    "vision_cfg": {"image_size": 64, "layers": 12, "width": 192, "patch_size": 8, "head_width": 64},
-    "text_cfg": {"context_length": 64, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 12},
+    "vision_cfg": {"image_size": 64, "layers": 12, "width": 192, "patch_size": 16, "head_width": 64},
+    "text_cfg": {"context_length": 17, "vocab_size": 49408, "width": 192, "heads": 3, "layers": 12},
 }
 LR, DECAY = 5e-4, 0.2
 

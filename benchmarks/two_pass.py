@@ -36,9 +36,7 @@ class Pictures(Side):
     def __init__(self) -> None:
         import timm
 
-        self.tower = timm.create_model(
-            "vit_tiny_patch16_224", img_size=64, patch_size=8, num_classes=0, pretrained=False
-        ).train()
+        self.tower = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0, pretrained=False).train()
 
     def prepare(self, rows, seed): ...
     def collate(self, samples, keep): ...

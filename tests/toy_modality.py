@@ -37,8 +37,9 @@ def geobind_modalities():
 @geobind.hookimpl
 def geobind_encoders():
     return [
-        geobind.EncoderSpec(name="toy", modality=f"toy_{m}", config=ToyConfig, build="toy_modality:build_encoder")
+        geobind.EncoderSpec(name=name, modality=f"toy_{m}", config=ToyConfig, build=f"toy_modality:build_{name}")
         for m in "abc"
+        for name in ("toy", "toy_deep")
     ]
 
 
@@ -51,7 +52,7 @@ def geobind_datasets():
     ]
 
 
-def build_encoder(config):
+def build_toy(config, blocks=0):
     import torch
     from torch import nn
 
@@ -62,6 +63,7 @@ def build_encoder(config):
             super().__init__()
             self.embed_dim = config.width
             self.net = nn.Sequential(nn.Linear(6, config.width), nn.BatchNorm1d(config.width), nn.Dropout(0.1))
+            self.deep = nn.Sequential(*(nn.Linear(config.width, config.width) for _ in range(blocks)))
 
         def load_pretrained(self):
             return "made up" if config.pretrained else "random"
@@ -73,12 +75,16 @@ def build_encoder(config):
             return {"x": x}
 
         def forward(self, batch):
-            return self.net(batch["x"])
+            return self.deep(self.net(batch["x"]))
 
         def describe_preprocessing(self):
             return {"noise": config.noise}
 
     return Toy()
+
+
+def build_toy_deep(config):
+    return build_toy(config, blocks=3)
 
 
 def build_dataset(config):

@@ -66,7 +66,7 @@ def accumulate(
     norms = [module for side in sides for module in side.tower.modules()] if twice else []
     with phases("forward"), torch.no_grad() if twice else nullcontext(), statistics_kept(norms):
         embedded = [embed(number) for number in range(len(chunks))]
-    with phases("loss"):
+    with phases("loss"), precision.products():
         empty = torch.empty(0, dim, device=device)
         own = [torch.cat([pair[side].detach() for pair in embedded] or [empty]) for side in (0, 1)]
         (a, b, ids_a, ids_b), mine = world.gather(*own, positives.a, positives.b)

@@ -204,6 +204,9 @@ class Trainer:
     def _train(self, prepared: Prepared) -> int:
         """One step; returns its number of pairs."""
         rows = self.batches[self.at.step]
+        if not len(prepared.rows) and self.world.size == 1:  # not one of them could be read
+            self.at.step += 1
+            return len(rows)
         self.optimizer.zero_grad(set_to_none=True)
         value = self.gradients(prepared)
         with self.phases("optimiser"):

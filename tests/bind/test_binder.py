@@ -209,3 +209,30 @@ def test_a_loss_that_is_not_finite_is_told(bound, tmp_path, monkeypatch):
     with pytest.raises(geobind.GeobindError, match="the loss is nan .stage 'b', epoch 1, step 0.*optim.lr"):
         bind(plan, plan.stages, space=path, runs=tmp_path / "runs")
     assert hashes(path) == before
+
+
+def test_cached_equals_uncached(bound, tmp_path):
+    plan, path = bound  # its features are in the cache by now
+    bind(plan, plan.stages, space=tmp_path / "again", runs=tmp_path / "runs")
+    bind(plan, plan.stages, space=tmp_path / "fresh", runs=tmp_path / "runs", keep_features=False)
+    assert hashes(path) == hashes(tmp_path / "again") == hashes(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("learn", ["full", "last_1", "lora"])
+def test_every_way_to_learn_resumes_and_leaves_a_plain_tower(learn, toy_recipe, write_recipe, tmp_path):
+    toy_recipe["stages"][1] |= {"train": {"modality": learn}, "encoder": {"type": "toy_deep", "noise": 0.1}}
+    toy_recipe["stages"][1]["optim"] = {**toy_recipe["defaults"]["optim"], "gradient_checkpointing": True, "ema": 0.9}
+    plan = load_plan(str(write_recipe(toy_recipe)), get_plugins())
+    bind(plan, plan.stages, space=tmp_path / "s", runs=tmp_path / "r")
+    space = geobind.load(tmp_path / "s")
+    fresh = plan.stages[1].encoder.build().state_dict()
+    assert space.tower("toy_c").encoder.state_dict().keys() == fresh.keys()
+    items = plan.stages[0].dataset.build().items("toy_c", "val")
+    assert np.isfinite(space.encode("toy_c", items)).all()
+
+
+def test_an_unknown_tracker_is_told_before_anything_is_begun(bound, tmp_path):
+    plan, _ = bound
+    with pytest.raises(geobind.GeobindError, match="tensorbord.*tensorboard"):
+        bind(plan, plan.stages, space=tmp_path / "s", runs=tmp_path / "none", trackers=["tensorbord"])
+    assert not (tmp_path / "none").exists()

@@ -25,15 +25,14 @@ EXACT = {"rtol": 1e-9, "atol": 1e-12}
 @pytest.fixture(params=["one row", "five rows", "all at once", "kept in blocks"])
 def blocks(request, monkeypatch):
     """Every way of going through the matrix; the default is to keep one this small."""
-    row = BATCH * 8
-    rows_bytes, kept_bytes = {
+    rows, kept = {
         "one row": (1, 0),
-        "five rows": (5 * row, 0),
-        "all at once": (BATCH * row, 0),
-        "kept in blocks": (4 * row, 2**20),
+        "five rows": (5, 0),
+        "all at once": (BATCH, 0),
+        "kept in blocks": (4, 2**20),
     }[request.param]
-    monkeypatch.setattr(similarity, "BLOCK_BYTES", rows_bytes)
-    monkeypatch.setattr(similarity, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(similarity, "ROWS", rows)
+    monkeypatch.setattr(similarity, "KEPT_BYTES", kept)
 
 
 def unit(n=BATCH, dtype=torch.float64, seed=0):
@@ -205,7 +204,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("build", [lambda: InfoNCE(InfoNCEConfig(queue=500)), lambda: SigLIP(SigLIPConfig())])
 @pytest.mark.parametrize("edges", [False, True], ids=["by id", "listed"])
 def test_the_matrix_is_never_whole(monkeypatch, build, edges):
-    monkeypatch.setattr(similarity, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(similarity, "ROWS", 16)
     monkeypatch.setattr(similarity, "KEPT_BYTES", 2**16)
     loss, ids = build(), torch.arange(1000)
     positives = Positives(ids, ids, ids * 1000 + ids, 1000) if edges else Positives(ids, ids)
@@ -313,7 +312,7 @@ def steps(make, count=4, sizes=(BATCH, BATCH, 9, BATCH)):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("make", POSITIVES.values(), ids=POSITIVES)
 def test_queue_is_more_candidates(monkeypatch, make, direction, size):
-    monkeypatch.setattr(similarity, "BLOCK_BYTES", 7 * BATCH * 8)
+    monkeypatch.setattr(similarity, "ROWS", 7)
     monkeypatch.setattr(similarity, "KEPT_BYTES", 10 * BATCH * 8)
     loss = InfoNCE(InfoNCEConfig(queue=size, direction=direction, label_smoothing=0.1)).double()
     old_a = old_b = torch.empty(0, DIM, dtype=torch.float64)

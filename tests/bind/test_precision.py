@@ -7,7 +7,7 @@ import torch
 
 from geobind.bind import precision
 from geobind.bind.binder import bind
-from geobind.bind.precision import choose_precision
+from geobind.bind.precision import Precision, choose_precision
 from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 
@@ -37,3 +37,13 @@ def test_measuring_changes_nothing(toy_recipe, write_recipe, tmp_path, monkeypat
         bind(plan, plan.stages, space=tmp_path / wanted, runs=tmp_path / "runs")
         towers.append(sorted(file.name for file in (tmp_path / wanted / "towers").iterdir()))
     assert towers[0] == towers[1]
+
+
+def test_products_are_fast_inside_bf16_alone_and_close_to_exact():
+    before = torch.get_float32_matmul_precision()
+    a, b = torch.randn(64, 32), torch.randn(48, 32)
+    for name, inside in (("fp32", before), ("bf16", "medium")):
+        with Precision(name, "").products():
+            assert torch.get_float32_matmul_precision() == inside
+            torch.testing.assert_close(a @ b.T, (a.double() @ b.double().T).float(), atol=0.1, rtol=0.02)
+        assert torch.get_float32_matmul_precision() == before
