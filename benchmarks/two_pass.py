@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from paired import machine, paired, report
 
-from geobind.bind.distributed import World
+from geobind.bind.feed.sides import Side
 from geobind.bind.gradients import accumulate
 from geobind.bind.losses import build_infonce
+from geobind.bind.parallel.distributed import World
 from geobind.bind.phases import Phases
 from geobind.bind.precision import Precision
-from geobind.bind.sides import Side
 from geobind.builtin import InfoNCEConfig
 from geobind.loss import Positives
 

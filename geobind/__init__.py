@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geobind.bind.trackers import Tracker as Tracker
+    from geobind.bind.runs.trackers import Tracker as Tracker
     from geobind.data.items import Dataset as Dataset
     from geobind.data.items import Items as Items
     from geobind.encoder import Encoder as Encoder
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "geobind.bind.trackers": ("Tracker",),
+    "geobind.bind.runs.trackers": ("Tracker",),
     "geobind.data.items": ("Dataset", "Items"),
     "geobind.encoder": ("Encoder",),
     "geobind.errors": (

@@ -142,12 +142,12 @@ def geobind_trackers() -> list[TrackerSpec]:
     return [
         TrackerSpec(
             name="tensorboard",
-            build="geobind.bind.trackers:tensorboard",
+            build="geobind.bind.runs.trackers:tensorboard",
             summary="Event files in the run folder, for `tensorboard --logdir runs`",
         ),
         TrackerSpec(
             name="wandb",
-            build="geobind.bind.trackers:wandb",
+            build="geobind.bind.runs.trackers:wandb",
             summary="Weights & Biases, project $WANDB_PROJECT or geobind; WANDB_MODE=offline keeps it local",
         ),
     ]

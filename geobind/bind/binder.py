@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geobind.bind.distributed import World
-from geobind.bind.feature_cache import FeatureCache
+from geobind.bind.features.cache import FeatureCache
 from geobind.bind.interrupt import Interrupted
-from geobind.bind.run import Run
+from geobind.bind.parallel.distributed import World
+from geobind.bind.runs.run import Run
 from geobind.bind.stage import Binding, default_device
 from geobind.errors import SpaceError
 from geobind.plan import Plan, StagePlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geobind.bind.learning import Learning, parameter_groups
+from geobind.bind.learn.learning import Learning, parameter_groups
 from geobind.config import Learn, Stage
 from geobind.data.pairs import match
 from geobind.errors import GeobindError

@@ -2,7 +2,7 @@
 
 Every micro-batch is embedded without gradient, the loss is taken on all embeddings together, and each micro-batch is
 embedded once more to carry its embeddings' gradient into the weights (GradCache, arXiv 2101.06983). A batch of one
-micro-batch is embedded once. The embeddings of other processes take part as values; see :mod:`.distributed`.
+micro-batch is embedded once. The embeddings of other processes take part as values; see ``parallel.distributed``.
 
 Shapes: B pairs of the batch, n of them in this process, D dimensions.
 """
@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geobind.bind.distributed import World
-from geobind.bind.learning import statistics_kept
+from geobind.bind.feed.sides import Side
+from geobind.bind.learn.learning import statistics_kept
+from geobind.bind.parallel.distributed import World
 from geobind.bind.phases import Phases
 from geobind.bind.precision import Precision
-from geobind.bind.sides import Side
 from geobind.loss import Loss, Positives
 from geobind.space.embed import hash_seed
 

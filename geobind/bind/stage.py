@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from geobind import __version__
-from geobind.bind.distributed import World
-from geobind.bind.feature_cache import FeatureCache
-from geobind.bind.run import Run
-from geobind.bind.sharding import is_sharded, weights
+from geobind.bind.features.cache import FeatureCache
+from geobind.bind.parallel.distributed import World
+from geobind.bind.parallel.sharding import is_sharded, weights
+from geobind.bind.runs.run import Run
 from geobind.bind.training import StageTraining
 from geobind.data.items import Dataset
 from geobind.data.pairs import Pairs, match

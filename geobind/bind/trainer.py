@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from geobind.bind.distributed import World
-from geobind.bind.ema import Ema
+from geobind.bind.feed.loader import Batches, Prepared, load
+from geobind.bind.feed.sampling import epoch_batches, false_negatives
+from geobind.bind.feed.sides import Side
 from geobind.bind.gradients import accumulate
 from geobind.bind.interrupt import Interrupted, stop_requests
-from geobind.bind.learning import Learning, parameter_groups
-from geobind.bind.loader import Batches, Prepared, load
+from geobind.bind.learn.ema import Ema
+from geobind.bind.learn.learning import Learning, parameter_groups
+from geobind.bind.learn.schedules import lr_factor
+from geobind.bind.parallel.distributed import World
+from geobind.bind.parallel.sharding import clip_gradients, full_state, load_optimizer, load_parts, reshard, weights
 from geobind.bind.phases import Phases, sentence
 from geobind.bind.precision import Precision
-from geobind.bind.sampling import epoch_batches, false_negatives
-from geobind.bind.schedules import lr_factor
-from geobind.bind.sharding import clip_gradients, full_state, load_optimizer, load_parts, reshard, weights
-from geobind.bind.sides import Side
 from geobind.bind.validation import Validator, better, positives_of
 from geobind.config import Stage
 from geobind.data.pairs import Pairs

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geobind.bind.distributed import World
-from geobind.bind.feature_cache import FeatureCache, Features
-from geobind.bind.learning import Learning
+from geobind.bind.features.cache import FeatureCache, Features
+from geobind.bind.feed.sides import Side, make_side
+from geobind.bind.learn.learning import Learning
+from geobind.bind.parallel.distributed import World
+from geobind.bind.parallel.sharding import shard
 from geobind.bind.precision import Precision, choose_precision
-from geobind.bind.run import Run
-from geobind.bind.sharding import shard
-from geobind.bind.sides import Side, make_side
+from geobind.bind.runs.run import Run
 from geobind.bind.trainer import Trainer
 from geobind.bind.validation import Validator
 from geobind.config import Stage

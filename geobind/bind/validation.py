@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geobind.bind.distributed import World
+from geobind.bind.feed.sides import Side
+from geobind.bind.parallel.distributed import World
 from geobind.bind.precision import Precision
-from geobind.bind.sides import Side
 from geobind.config import Validation
 from geobind.data.pairs import Pairs
 from geobind.loss import Loss, Positives

@@ -12,7 +12,7 @@ from geobind.cli.common import stdout
 from geobind.errors import GeobindError
 
 if TYPE_CHECKING:
-    from geobind.bind.feature_store import Listed
+    from geobind.bind.features.store import Listed
 
 DAY_S = 86_400
 
@@ -22,7 +22,7 @@ app = typer.Typer(help="Look at and clear the features kept on disk.", no_args_i
 @app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show what the cache holds: by modality, encoder and view, the last used first."""
-    from geobind.bind.feature_store import default_folder, listed
+    from geobind.bind.features.store import default_folder, listed
 
     folder = default_folder()
     stores = listed(folder)
@@ -58,7 +58,7 @@ def clear(
     """Remove features from disk; they are computed again when they are needed."""
     import shutil
 
-    from geobind.bind.feature_store import FILES, default_folder, listed
+    from geobind.bind.features.store import FILES, default_folder, listed
 
     folder = default_folder()
     before = time.time() - (unused_days or 0) * DAY_S

@@ -13,7 +13,7 @@ from geobind.errors import GeobindError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from geobind.bind.history import Line, PastRun
+    from geobind.bind.runs.history import Line, PastRun
 
 app = typer.Typer(help="Look at past runs.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def list_(
     runs: RunsOption = RUNS, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """Show all runs, newest first; the losses are those of the stage that ran last."""
-    from geobind.bind.history import past_runs
+    from geobind.bind.runs.history import past_runs
 
     rows = [_row(run) for run in past_runs(runs)]
     if as_json:
@@ -61,7 +61,7 @@ def list_(
 
 def _row(run: PastRun) -> dict[str, Any]:
     """What ``list`` says of a run."""
-    from geobind.bind.history import best_line
+    from geobind.bind.runs.history import best_line
 
     stage, lines = next(((name, lines) for name in reversed(run.stages) if (lines := run.metrics(name))), ("", []))
     best = best_line(lines, "val_loss")
@@ -88,7 +88,7 @@ def show(
     ] = None,
 ) -> None:
     """Show one run stage by stage, and draw its curves."""
-    from geobind.bind.history import find_run
+    from geobind.bind.runs.history import find_run
 
     past = find_run(run, runs)
     console = stdout()
@@ -110,14 +110,14 @@ def show(
         _add(table, name, *(cells.get(stage, "") for stage in past.stages))
     console.print(table)
     if measured:
-        from geobind.bind.curves import draw_run
+        from geobind.bind.runs.curves import draw_run
 
         _write_png(png or past.path / "curves.png", draw_run(past))
 
 
 def _stage_rows(run: PastRun, measured: dict[str, list[Line]]) -> dict[str, dict[str, str]]:
     """What ``show`` says of the stages: row → stage → cell."""
-    from geobind.bind.history import best_line, number, time_split
+    from geobind.bind.runs.history import best_line, number, time_split
 
     rows: dict[str, dict[str, str]] = {"state": {s: "done" if s in run.done else "not done" for s in run.stages}}
     for stage, lines in measured.items():
@@ -147,7 +147,7 @@ def compare(
     png: Annotated[Path | None, typer.Option("--png", help="Draw the curves of all runs into this file.")] = None,
 ) -> None:
     """Show where recipes of runs differ, what came of it, and the curves over each other."""
-    from geobind.bind.history import ABSENT, LETTERS, best_line, differences, find_run, number
+    from geobind.bind.runs.history import ABSENT, LETTERS, best_line, differences, find_run, number
 
     if not 2 <= len(names) <= len(LETTERS):
         raise GeobindError(f"{len(names)} run(s) cannot be compared", fix=f"Name 2 to {len(LETTERS)} of them.")
@@ -183,7 +183,7 @@ def compare(
             _add(table, stage, f"best {metric}", *cells)
     console.print(table)
     if png is not None and keys:
-        from geobind.bind.curves import draw_comparison
+        from geobind.bind.runs.curves import draw_comparison
 
         _write_png(png, draw_comparison(found, metric))
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import geobind
-from geobind.bind import feature_store
-from geobind.bind.feature_cache import FeatureCache
+from geobind.bind.features import store as feature_store
+from geobind.bind.features.cache import FeatureCache
 from geobind.data.items import Items
 from geobind.errors import GeobindError
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from geobind.bind.distributed import World
+from geobind.bind.feed.sides import Side
 from geobind.bind.gradients import accumulate
 from geobind.bind.losses import build_infonce, build_siglip
+from geobind.bind.parallel.distributed import World
 from geobind.bind.phases import Phases
 from geobind.bind.precision import Precision
-from geobind.bind.sides import Side
 from geobind.builtin import InfoNCEConfig, SigLIPConfig
 from geobind.loss import Positives
 

@@ -13,7 +13,7 @@ import geobind
 from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind, choose
 from geobind.bind.interrupt import Interrupted
-from geobind.bind.run import Run
+from geobind.bind.runs.run import Run
 from geobind.errors import DataError, RecipeError, SpaceError
 from geobind.plan import load_plan
 from geobind.plugins import get_plugins

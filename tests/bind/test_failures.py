@@ -88,7 +88,7 @@ def test_too_many_unreadable_items_in_the_middle_of_an_epoch_end_the_run_with_it
 
 
 def test_a_worker_that_dies_ends_the_run_with_its_state_saved(start, tmp_path, monkeypatch):
-    from geobind.bind import sides
+    from geobind.bind.feed import sides
 
     start(space="calm")
     parent, real = os.getpid(), sides.ItemSide.prepare

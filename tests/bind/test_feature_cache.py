@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import geobind
-from geobind.bind.feature_cache import FeatureCache, _blocks
-from geobind.bind.feature_store import listed
-from geobind.bind.identity import identity
+from geobind.bind.features.cache import FeatureCache, _blocks
+from geobind.bind.features.identity import identity
+from geobind.bind.features.store import listed
 from geobind.data import content
 from geobind.data.items import Items
 from geobind.errors import DataError, GeobindError, PluginError

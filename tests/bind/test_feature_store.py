@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from geobind.bind.feature_store import Meta, Store, default_folder, listed, write_error
+from geobind.bind.features.store import Meta, Store, default_folder, listed, write_error
 from geobind.data.content import Digests
 
 META = Meta(encoder="x.Y", modality="toy", view=0, width=3, geobind="0", created="2026-01-01")

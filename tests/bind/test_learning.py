@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from geobind.bind import learning as module
 from geobind.bind.dryrun import outline
-from geobind.bind.learning import Learning, parameter_groups
+from geobind.bind.learn import learning as module
+from geobind.bind.learn.learning import Learning, parameter_groups
 from geobind.config import Lora, Optim
 from geobind.encoder import Encoder
 from geobind.errors import PluginError, RecipeError
@@ -302,7 +302,7 @@ def test_an_adapter_that_the_network_goes_past_is_told(monkeypatch):
             self.after = nn.Linear(DIM, DIM)
 
     told = []
-    monkeypatch.setattr("geobind.bind.lora.say", told.append)
+    monkeypatch.setattr("geobind.bind.learn.lora.say", told.append)
     learning = ready(make(Past), "lora")
     step(learning)
     learning.finish()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import geobind
-from geobind.bind.loader import Batches, load
-from geobind.bind.sides import ItemSide
+from geobind.bind.feed.loader import Batches, load
+from geobind.bind.feed.sides import ItemSide
 from geobind.data.items import Items
 from geobind.space.heads import Tower
 

@@ -16,8 +16,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobind.bind.process import alive, this_process
-from geobind.bind.run import Run
+from geobind.bind.runs.process import alive, this_process
+from geobind.bind.runs.run import Run
 from geobind.errors import GeobindError, RecipeError, SpaceError
 from geobind.files import write_atomic
 
@@ -41,7 +41,7 @@ def files(run, stage="a"):
 def in_a_process(code, cwd):
     """Run code that starts a run and is then killed."""
     script = (
-        "import os\nfrom pathlib import Path\nfrom geobind.bind.run import Run\n"
+        "import os\nfrom pathlib import Path\nfrom geobind.bind.runs.run import Run\n"
         "run = Run.start(Path('.'), recipe='toy', resolved={'lr': 0.1}, space=Path('space'), stages=['a', 'b'])\n"
         f"{code}\nos.kill(os.getpid(), 9)\n"
     )
@@ -130,7 +130,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(run, monkeypatch):
 def test_saving_does_not_copy_the_state(tmp_path):
     """100 MB are written with far less than 100 MB of further memory."""
     script = (
-        "import resource, torch\nfrom pathlib import Path\nfrom geobind.bind.run import Run\n"
+        "import resource, torch\nfrom pathlib import Path\nfrom geobind.bind.runs.run import Run\n"
         "run = Run(Path('.'), {})\nstate = {'x': torch.ones(25_000_000)}\n"
         "run.save_checkpoint('warm', 1, {'x': torch.ones(10)}, keep=1)\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"

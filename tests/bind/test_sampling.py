@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from geobind.bind.sampling import epoch_batches, false_negatives
+from geobind.bind.feed.sampling import epoch_batches, false_negatives
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, LambdaLR, LinearLR
 
-from geobind.bind.schedules import lr_factor
+from geobind.bind.learn.schedules import lr_factor
 from geobind.config import Optim
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import geobind
-from geobind.bind.run import Run
+from geobind.bind.runs.run import Run
 from geobind.errors import PluginError
 from geobind.modality import TrackerSpec
 from geobind.plugins import Plugins, get_plugins
@@ -45,7 +45,7 @@ def told(tmp_path, monkeypatch):
     plugins = Plugins()
     plugins.load_installed()
     plugins.load_file(path)
-    monkeypatch.setattr("geobind.bind.run.get_plugins", lambda: plugins)
+    monkeypatch.setattr("geobind.bind.runs.run.get_plugins", lambda: plugins)
     return sys.modules["made_up_tracker"].told
 
 
@@ -57,12 +57,12 @@ def run(tmp_path):
 def test_the_core_brings_two_and_an_unknown_name_has_a_neighbour():
     names = [spec.name for spec in get_plugins().specs(TrackerSpec)]
     assert names[:2] == ["tensorboard", "wandb"]
-    assert get_plugins().tracker("wandb").build == "geobind.bind.trackers:wandb"
+    assert get_plugins().tracker("wandb").build == "geobind.bind.runs.trackers:wandb"
     with pytest.raises(PluginError, match=r"unknown tracker 'tensorbord'\. Did you mean 'tensorboard'\?"):
         get_plugins().tracker("tensorbord")
     record = next(record for record in get_plugins().records if record.name == "core")
     assert "tracker wandb" in record.as_dict()["provides"] and "geobind_trackers" in record.hooks
-    assert geobind.TrackerSpec is TrackerSpec and geobind.Tracker.__module__ == "geobind.bind.trackers"
+    assert geobind.TrackerSpec is TrackerSpec and geobind.Tracker.__module__ == "geobind.bind.runs.trackers"
 
 
 def test_a_tracker_is_told_the_numbers_and_the_end(told, run):
@@ -112,7 +112,7 @@ def test_tensorboard_reads_back_what_was_logged_also_after_going_back(tmp_path):
     """A run is killed after epoch 3 and goes on from a checkpoint after epoch 1. In a process of its own."""
     script = f"""
 from pathlib import Path
-from geobind.bind.run import Run
+from geobind.bind.runs.run import Run
 asked = dict(recipe="toy", resolved={RESOLVED!r}, space=Path("space"), stages=["a", "b"])
 run = Run.start(Path("runs"), **asked)
 run.track(["tensorboard"])
@@ -140,7 +140,7 @@ def test_wandb_offline_keeps_its_run_over_a_resume(tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from geobind.bind.run import Run
+from geobind.bind.runs.run import Run
 asked = dict(recipe="toy", resolved={RESOLVED!r}, space=Path("space"), stages=["a"])
 run = Run.unfinished(Path("runs"), **asked) if sys.argv[1] == "2" else Run.start(Path("runs"), **asked)
 run.track(["wandb"])

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from geobind.bind.feature_store import FILES, Meta, Store
+from geobind.bind.features.store import FILES, Meta, Store
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from geobind.bind.curves import draw_comparison, draw_run
-from geobind.bind.history import ABSENT, LETTERS, PastRun, best_line, differences, find_run, past_runs, time_split
+from geobind.bind.runs.curves import draw_comparison, draw_run
+from geobind.bind.runs.history import ABSENT, LETTERS, PastRun, best_line, differences, find_run, past_runs, time_split
 from geobind.cli import runs as app
 from geobind.errors import GeobindError
 from geobind.palette import SERIES, contrast
@@ -156,7 +156,7 @@ def test_runs_are_found_by_name_start_path_or_as_the_last(tmp_path, monkeypatch)
 
 
 def test_running_is_said_only_of_what_lives(tmp_path):
-    from geobind.bind.process import this_process
+    from geobind.bind.runs.process import this_process
 
     def status(process, **changes):
         path = tmp_path / str(len(list(tmp_path.iterdir())))

@@ -13,7 +13,7 @@ from geobind_audio.windows import WindowedEncoder
 from geobind_audio.yamnet import build as yamnet
 from torch import nn
 
-from geobind.bind.learning import Learning
+from geobind.bind.learn.learning import Learning
 from geobind.config import Lora
 from geobind.space.heads import Tower
 

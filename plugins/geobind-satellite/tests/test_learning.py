@@ -9,7 +9,7 @@ from geobind_satellite.timm import build as build_timm
 from timm.models import group_parameters
 from torch import nn
 
-from geobind.bind.learning import Learning, parameter_groups
+from geobind.bind.learn.learning import Learning, parameter_groups
 from geobind.config import Lora, Optim
 from geobind.space.heads import Tower
 

@@ -6,7 +6,7 @@ from geobind_text import MiniLMConfig
 from geobind_text.minilm import build
 from torch import nn
 
-from geobind.bind.learning import Learning
+from geobind.bind.learn.learning import Learning
 from geobind.config import Lora
 from geobind.space.heads import Tower
 

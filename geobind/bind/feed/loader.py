@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from geobind.bind.sides import Rows, Side
+from geobind.bind.feed.sides import Rows, Side
 from geobind.errors import GeobindError
 from geobind.space.embed import hash_seed
 

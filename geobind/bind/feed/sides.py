@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geobind.bind.feature_cache import Features
-from geobind.bind.learning import Learning
+from geobind.bind.features.cache import Features
+from geobind.bind.learn.learning import Learning
 from geobind.data.items import Items
 from geobind.encoder import Batch
 from geobind.errors import DataError

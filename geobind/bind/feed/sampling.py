@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from geobind.bind.sides import Rows
+from geobind.bind.feed.sides import Rows
 from geobind.data.pairs import Pairs
 
 Sampling = Literal["spread", "shuffle"]

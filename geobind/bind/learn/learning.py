@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from geobind.bind.lora import Adapters
+from geobind.bind.learn.lora import Adapters
 from geobind.config import Learn, Lora, Optim
 from geobind.encoder import Encoder
 from geobind.errors import RecipeError

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from geobind.bind.process import alive
+from geobind.bind.runs.process import alive
 from geobind.errors import GeobindError, nearest
 
 Line = dict[str, Any]

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from geobind.bind.sharding import laid_out
+from geobind.bind.parallel.sharding import laid_out
 
 
 class Ema:

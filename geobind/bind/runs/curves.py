@@ -10,8 +10,8 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from geobind.bind.history import LETTERS, Line, PastRun, best_line, number
-from geobind.bind.sheet import Sheet, label, nothing, spell
+from geobind.bind.runs.history import LETTERS, Line, PastRun, best_line, number
+from geobind.bind.runs.sheet import Sheet, label, nothing, spell
 from geobind.palette import GREY, INK, LIGHT, SERIES, Colour, hexadecimal, shade
 
 DOTS = 25

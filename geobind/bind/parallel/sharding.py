@@ -20,7 +20,7 @@ from geobind.encoder import Encoder
 def shard(encoder: Encoder) -> None:
     """Lay an encoder's weights out over all processes (FSDP2), block by block: each holds its share of every block.
 
-    Gradients are summed over the processes, as :mod:`geobind.bind.distributed` wants them.
+    Gradients are summed over the processes, as :mod:`geobind.bind.parallel.distributed` wants them.
     """
     for module in (*encoder.blocks(), encoder):
         fully_shard(module)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geobind import __version__
-from geobind.bind.feature_store import FILES, Meta, Store, Stored, default_folder, write_error
-from geobind.bind.identity import identity
+from geobind.bind.features.identity import identity
+from geobind.bind.features.store import FILES, Meta, Store, Stored, default_folder, write_error
 from geobind.data.content import Digests, FileDigests, digests, first_rows
 from geobind.data.items import Items
 from geobind.encoder import Encoder
@@ -73,7 +73,7 @@ class FeatureCache:
     """Features on disk, keyed by the encoder's identity, the view and each item's content.
 
     Args:
-        folder: Where; by default as :func:`~geobind.bind.feature_store.default_folder` has it.
+        folder: Where; by default as :func:`~geobind.bind.features.store.default_folder` has it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from geobind import __version__
-from geobind.bind import checkpoints
-from geobind.bind.history import PastRun, number, parse_line, past_runs, read_state
-from geobind.bind.process import this_process
-from geobind.bind.trackers import Trackers
+from geobind.bind.runs import checkpoints
+from geobind.bind.runs.history import PastRun, number, parse_line, past_runs, read_state
+from geobind.bind.runs.process import this_process
+from geobind.bind.runs.trackers import Trackers
 from geobind.errors import GeobindError, RecipeError, SpaceError
 from geobind.files import append_line, remove_parts, write_atomic
 from geobind.plugins import get_plugins

@@ -1,0 +1,1 @@
+"""What of a tower learns in a stage, and how."""

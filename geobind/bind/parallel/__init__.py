@@ -1,0 +1,1 @@
+"""Several processes: one batch shared by all, and weights laid out over them."""

@@ -1,0 +1,1 @@
+"""Runs: the folder that a bind writes, and looking back at those of the past."""
