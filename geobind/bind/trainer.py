@@ -31,7 +31,7 @@ from geobind.bind.parallel.distributed import World
 from geobind.bind.parallel.sharding import clip_gradients, full_state, load_optimizer, load_parts, reshard, weights
 from geobind.bind.phases import Phases, sentence
 from geobind.bind.precision import Precision
-from geobind.bind.validation import Validator, better, positives_of
+from geobind.bind.validation import Validator, better, edges_of, positives_of
 from geobind.config import Stage
 from geobind.data.pairs import Pairs
 from geobind.errors import DataError, GeobindError
@@ -117,6 +117,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
         self.scheduler = LambdaLR(self.optimizer, lr_factor(optim, self.total_steps))
         self.ema = Ema(self.parts, optim.ema) if optim.ema is not None else None
+        self.edges = edges_of(pairs, device)
         self.phases = Phases(device)
         self.sums = torch.zeros(len(AVERAGED), dtype=torch.float64, device=device)
         self.at = Position()
@@ -230,7 +231,7 @@ class Trainer:
             self.sides,
             self.loss,
             prepared.chunks,
-            positives_of(self.pairs, prepared.rows).to(self.device),
+            positives_of(self.pairs, prepared.rows, self.edges, self.device),
             seed=hash_seed(self.config.seed, self.at.epoch, self.at.step, 1),
             dim=self.dim,
             precision=self.precision,

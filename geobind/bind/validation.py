@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from geobind.bind.feed.sides import Side
 from geobind.bind.parallel.distributed import World
@@ -25,12 +26,15 @@ KS = (1, 5, 10)
 Embeddings = NDArray[np.float32]
 
 
-def positives_of(pairs: Pairs, rows: NDArray[np.int64]) -> Positives:
-    """Who belongs to whom among drawn pairs ``[B, 2]``."""
-    a, b = (torch.from_numpy(np.ascontiguousarray(ids)) for ids in pairs.ids(rows))
-    if pairs.edge_codes is None:
-        return Positives(a, b)
-    return Positives(a, b, torch.from_numpy(pairs.edge_codes), len(pairs.b))
+def edges_of(pairs: Pairs, device: str) -> Tensor | None:
+    """The codes of listed pairs on a device, which all batches share; None where labels decide."""
+    return None if pairs.edge_codes is None else torch.from_numpy(pairs.edge_codes).to(device)
+
+
+def positives_of(pairs: Pairs, rows: NDArray[np.int64], edges: Tensor | None, device: str) -> Positives:
+    """Who belongs to whom among drawn pairs ``[B, 2]``; ``edges`` are those of :func:`edges_of`."""
+    a, b = (torch.from_numpy(np.ascontiguousarray(ids)).to(device) for ids in pairs.ids(rows))
+    return Positives(a, b, edges, len(pairs.b) if edges is not None else 0)
 
 
 @dataclass
@@ -84,12 +88,12 @@ class Validator:
     def _loss(self, pairs: Pairs, a: Embeddings, b: Embeddings) -> float:
         """Mean over batches like those of training, the same pairs every time."""
         self.loss.eval()
-        rows = pairs.draw(np.random.default_rng(0))
+        rows, edges = pairs.draw(np.random.default_rng(0)), edges_of(pairs, self.device)
         total = 0.0
         for first in range(0, len(rows), self.batch_size):
             batch = rows[first : first + self.batch_size]
             z = (torch.from_numpy(side[batch[:, column]]).to(self.device) for column, side in enumerate((a, b)))
-            total += self.loss(*z, positives_of(pairs, batch).to(self.device)).item() * len(batch)
+            total += self.loss(*z, positives_of(pairs, batch, edges, self.device)).item() * len(batch)
         return total / len(rows)
 
     def _ranks(self, pairs: Pairs, a: Embeddings, b: Embeddings) -> dict[str, float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,12 +31,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Stored:
-    """Loads item ``i`` of a column that holds the items themselves: paths, texts or coordinates."""
+    """Loads item ``i`` of a column that holds the items themselves: paths, texts or coordinates.
 
-    values: list[Any]
+    An Arrow column has no object per item: forked worker processes share its memory, where a list would be copied
+    page by page as its elements are counted.
+    """
+
+    values: pa.Array
+    wrap: Callable[[Any], Any]
+
+    @classmethod
+    def of(cls, values: list[Any]) -> _Stored:
+        if values and isinstance(values[0], Path):
+            return cls(pa.array(map(str, values)), Path)
+        return cls(pa.array(values), tuple if values and isinstance(values[0], tuple) else str)
 
     def __call__(self, index: int) -> Any:
-        return self.values[index]
+        return self.wrap(self.values[index].as_py())
 
 
 class ManifestDataset(Dataset):
@@ -120,7 +132,7 @@ class ManifestDataset(Dataset):
         at = np.asarray(kept, dtype=np.int64)
         items = Items(
             modality=modality,
-            load=_Stored(values),
+            load=_Stored.of(values),
             place=self._ids[at],
             key=np.array([_key(value) for value in values], dtype=np.str_),
             group=None if self.config.group is None else _strings(self.table[self.config.group])[at],

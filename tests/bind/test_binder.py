@@ -106,6 +106,8 @@ def test_resumed_equals_uninterrupted(bound, tmp_path, monkeypatch, stop_after):
     with pytest.raises(Interrupted):
         bind(plan, plan.stages, space=resumed, runs=tmp_path / "runs2")
     monkeypatch.setattr(trainer_module, "stop_requests", real)
+    # On another number of workers, and with checkpoints at other times.
+    plan = load_plan(plan.source, get_plugins(), ["stages.c.workers=2", "defaults.checkpoints={every_steps: 5}"])
     run = bind(plan, plan.stages, space=resumed, runs=tmp_path / "runs2", resume=True)
     assert hashes(resumed) == hashes(path)
     assert run.state["status"] == "finished"
@@ -116,6 +118,10 @@ def test_resume_refuses_another_recipe(bound, tmp_path):
     Run.start(tmp_path / "r", recipe=plan.name, resolved={"other": 1}, space=path, stages=["b", "c"])
     with pytest.raises(RecipeError, match="not the one"):
         bind(plan, plan.stages, space=path, runs=tmp_path / "r", resume=True)
+    Run.start(tmp_path / "s", recipe=plan.name, resolved=plan.resolved(), space=path, stages=["b", "c"])
+    other = load_plan(plan.source, get_plugins(), ["stages.c.optim.lr=0.5"])
+    with pytest.raises(RecipeError, match=r"stages.c.optim.lr was 0.01, now 0.5"):
+        bind(other, other.stages, space=path, runs=tmp_path / "s", resume=True)
 
 
 def test_run_folder_says_what_was_done(bound, tmp_path):

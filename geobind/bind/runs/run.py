@@ -16,13 +16,16 @@ import yaml
 
 from geobind import __version__
 from geobind.bind.runs import checkpoints
-from geobind.bind.runs.history import PastRun, number, parse_line, past_runs, read_state
+from geobind.bind.runs.history import PastRun, differences, number, parse_line, past_runs, read_state
 from geobind.bind.runs.process import this_process
 from geobind.bind.runs.trackers import Trackers
 from geobind.errors import GeobindError, RecipeError, SpaceError
 from geobind.files import append_line, remove_parts, write_atomic
 from geobind.plugins import get_plugins
 from geobind.progress import say
+
+FREE = {"workers", "checkpoints", "note"}
+"""Keys of a stage that change no result: a run may go on with other ones."""
 
 
 class Run:
@@ -251,12 +254,14 @@ def _refuse_another_recipe(past: PastRun, resolved: dict[str, Any]) -> None:
             where=str(past.path / "recipe.yaml"),
             fix="Delete that run folder, or start anew without --resume.",
         )
-    if past.resolved != resolved:
-        raise RecipeError(
-            "the recipe is not the one that the unfinished run was started with",
-            where=str(past.path / "recipe.yaml"),
-            fix="Resume with the same recipe and --set values, or start anew without --resume.",
-        )
+    changed = differences([past.resolved, resolved])
+    for key, (before, now) in changed.items():
+        if not FREE & set(key.split(".")):
+            raise RecipeError(
+                f"the recipe is not the one that the unfinished run was started with: {key} was {before}, now {now}",
+                where=str(past.path / "recipe.yaml"),
+                fix="Resume with the same recipe and --set values, or start anew without --resume.",
+            )
 
 
 def _plain(value: Any) -> Any:

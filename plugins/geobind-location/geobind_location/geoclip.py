@@ -6,12 +6,13 @@ Shapes: B places.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geobind import Encoder, needs
 from geobind.encoder import Batch
@@ -66,6 +67,10 @@ class Geoclip(Encoder):
             DataError: Not a location.
         """
         return {"lat_lon": torch.tensor(read_lat_lon(item), dtype=torch.float64)}
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """None: its networks stand side by side, one per scale, so that no one is above another."""
+        return []
 
     def forward(self, batch: Batch) -> Tensor:
         """``lat_lon [B, 2]`` → ``[B, 512]``."""
