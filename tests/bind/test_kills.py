@@ -11,10 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from geobind.bind.binder import bind
-from geobind.plan import load_plan
-from geobind.plugins import get_plugins
-
 DRIVER = Path(__file__).with_name("killed_runs.py")
 KILLS = 50
 
@@ -52,16 +48,19 @@ def eventful(toy_recipe, write_recipe):
 
 
 def test_fifty_kills(eventful, tmp_path):
-    plan = load_plan(str(eventful), get_plugins())
-    bind(plan, plan.stages, space=tmp_path / "calm" / "space", runs=tmp_path / "calm" / "runs")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GEOBIND_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, str(DRIVER), str(tmp_path / "killed"), str(eventful), str(KILLS), "5"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=400, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    def drive(folder: str, kills: int) -> dict[str, int]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "GEOBIND_CACHE": str(tmp_path / folder / "cache")}
+        command = [sys.executable, str(DRIVER), str(tmp_path / folder), str(eventful), str(kills), "5"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=400, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    drive("calm", 0)
+    calm = tmp_path / "calm" / "run0"
+    told = drive("killed", KILLS)
     assert told["kills"] == KILLS and told["checkpoints_read"] > KILLS // 4
     for run in range(told["finished"]):
         home = tmp_path / "killed" / f"run{run}"
-        assert hashes(home / "space") == hashes(tmp_path / "calm" / "space")
-        assert measured(home) == measured(tmp_path / "calm")  # every epoch once, none lost
+        assert hashes(home / "space") == hashes(calm / "space")
+        assert measured(home) == measured(calm)  # every epoch once, none lost
         assert not list(home.rglob("*.part")) and not list(home.rglob("*.pt"))
