@@ -157,17 +157,32 @@ class ItemSide(Side):
         embeddings: Tensor = self.tower({key: x.to(self.device, non_blocking=True) for key, x in inputs.items()})
         return embeddings
 
+    @torch.inference_mode()
     def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
-        """The whole tower on plain items."""
+        """The whole tower on plain items, which are prepared once if they can be kept."""
         at = np.arange(len(self.items))[rows]
         some = at if len(at) else np.zeros(1, dtype=np.int64)  # nothing to do still has a width
-        embedded = embed(
-            self.tower.encoder,
-            self.items.take(some),
-            self.tower,
-            on_error=lambda position, error: on_error(int(some[position]), error),
-        )
-        return embedded[: len(at)]
+        if self.kept is None:
+            embedded = embed(
+                self.tower.encoder,
+                self.items.take(some),
+                self.tower,
+                on_error=lambda position, error: on_error(int(some[position]), error),
+            )
+            return embedded[: len(at)]
+        size = self.tower.encoder.throughput_batch
+        parts = [self._embed_kept(some[first : first + size], on_error) for first in range(0, len(some), size)]
+        return np.concatenate(parts)[: len(at)]
+
+    def _embed_kept(self, rows: Rows, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
+        samples, wrong = self.prepare(rows, 0)
+        for position, message in wrong.items():
+            on_error(int(rows[position]), DataError(message))
+        good = np.asarray([position for position in range(len(rows)) if position not in wrong], dtype=np.int64)
+        embedded = self.embed(self.collate(samples, good)).float().cpu().numpy()
+        out = np.full((len(rows), embedded.shape[1]), np.nan, dtype=np.float32)
+        out[good] = embedded
+        return out
 
 
 def make_side(learning: Learning, items: Items, views: Sequence[Features], *, augment: bool) -> Side:
