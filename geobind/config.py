@@ -11,6 +11,8 @@ from geobind.modality import Config
 Learn = Annotated[str, Field(pattern=r"^(frozen|head|full|lora|last_[1-9]\d*)$")]
 """What of a tower learns: nothing, its head, all of it, the head and low-rank adapters of the encoder (LoRA), or
 the head and the encoder's last N blocks."""
+STORED = ("frozen", "head")
+"""What learns of a side whose encoder does not: its features are computed once and stored."""
 SHORT_TRAIN: dict[str, tuple[Learn, Learn]] = {
     "anchor": ("full", "frozen"),
     "modality": ("frozen", "full"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geobind.bind.learn.learning import Learning, parameter_groups
-from geobind.config import Learn, Stage
+from geobind.config import STORED, Learn, Stage
 from geobind.data.pairs import match
 from geobind.errors import GeobindError
 from geobind.plan import Plan, StagePlan
@@ -56,9 +56,7 @@ def _outline(plan: Plan, stage: StagePlan, anchor: Tower, modality: Tower) -> St
         pairs = len(found)
         rows = (len(found.a) * config.views.anchor, len(found.b) * config.views.modality)
         stored = sum(
-            n * tower.encoder.embed_dim
-            for n, (tower, learn) in zip(rows, sides, strict=True)
-            if learn in ("frozen", "head")
+            n * tower.encoder.embed_dim for n, (tower, learn) in zip(rows, sides, strict=True) if learn in STORED
         )
     except GeobindError as error:
         trouble = str(error)

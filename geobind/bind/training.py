@@ -20,7 +20,7 @@ from geobind.bind.precision import Precision, choose_precision
 from geobind.bind.runs.run import Run
 from geobind.bind.trainer import Trainer
 from geobind.bind.validation import Validator
-from geobind.config import Stage
+from geobind.config import STORED, Stage
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs
 from geobind.errors import DataError, RecipeError
@@ -62,7 +62,7 @@ class StageTraining:
             for tower, learn in zip(self.towers, (config.train.anchor, config.train.modality), strict=True):
                 if learn == "lora":
                     raise RecipeError(f"stage {config.name!r}: lora and parallel: fsdp do not go together yet")
-                if learn not in ("frozen", "head"):
+                if learn not in STORED:
                     shard(tower.encoder)
 
     def _learning(self, learn: str, side: int) -> Learning:
@@ -140,8 +140,8 @@ class StageTraining:
             views = self._views(pairs, training)
         augment = self.config.augment and training
         anchor, modality = (
-            make_side(own, items, own_views, augment=augment)
-            for own, items, own_views in zip(self.learning, (pairs.a, pairs.b), views, strict=True)
+            make_side(tower, items, own_views, augment=augment)
+            for tower, items, own_views in zip(self.towers, (pairs.a, pairs.b), views, strict=True)
         )
         return pairs, (anchor, modality)
 
@@ -149,7 +149,7 @@ class StageTraining:
         """Features of each side whose encoder does not learn, the plain ones first."""
 
         def features(learn: str, tower: Tower, items: Items, views: int) -> list[Features]:
-            if learn not in ("frozen", "head"):
+            if learn not in STORED:
                 return []
             rank, size, barrier = self.world.rank, self.world.size, self.world.barrier
             return [

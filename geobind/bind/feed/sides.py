@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geobind.bind.features.cache import Features
-from geobind.bind.learn.learning import Learning
 from geobind.data.items import Items
 from geobind.encoder import Batch
 from geobind.errors import DataError
@@ -185,8 +184,8 @@ class ItemSide(Side):
         return out
 
 
-def make_side(learning: Learning, items: Items, views: Sequence[Features], *, augment: bool) -> Side:
+def make_side(tower: Tower, items: Items, views: Sequence[Features], *, augment: bool) -> Side:
     """The side that fits what learns; ``views`` are needed where the encoder does not."""
     if views:
-        return StoredSide(learning.tower, items, views)
-    return ItemSide(learning.tower, items, augment=augment)
+        return StoredSide(tower, items, views)
+    return ItemSide(tower, items, augment=augment)

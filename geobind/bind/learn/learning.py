@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from geobind.bind.learn.lora import Adapters
-from geobind.config import Learn, Lora, Optim
+from geobind.config import STORED, Learn, Lora, Optim
 from geobind.encoder import Encoder
 from geobind.errors import RecipeError
 from geobind.space.heads import Tower
@@ -51,7 +51,7 @@ class Learning:
         with ExitStack() as undo:  # of a mistake halfway, nothing stays behind
             undo.callback(_set_flags, tower, {name: p.requires_grad for name, p in tower.named_parameters()})
             self._trained = self._choose(lora, undo)
-            if learn not in ("frozen", "head"):
+            if learn not in STORED:
                 if gradient_checkpointing and compile:
                     _check_together(encoder)
                 if gradient_checkpointing:
