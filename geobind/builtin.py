@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from geobind.hookspecs import hookimpl
 from geobind.modality import Config, DatasetSpec, LossSpec, TrackerSpec
@@ -76,6 +76,27 @@ class ManifestConfig(Config):
     """Stop at the first row with a missing file or impossible coordinates; false skips, counts and lists them."""
 
 
+class ResplitConfig(Config):
+    """Another dataset, split anew place by place."""
+
+    dataset: dict[str, Any]
+    """``{type: NAME, …}``: the dataset whose splits are pooled."""
+    by: Literal["random", "blocks"]
+    """Places at random, or whole spatial blocks of them."""
+    degrees: float = Field(1.0, gt=0)
+    """Side in degrees of the spatial blocks."""
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares for train, val and test: of places at random, or of blocks."""
+    seed: int = 0
+    """Seed of the split and of what a limit leaves out."""
+    modalities: tuple[str, ...] = ()
+    """Hold these alone, and only places that have items of all of them; empty for everything."""
+    located: bool = False
+    """Only places whose coordinates are known."""
+    limit: dict[Literal["train", "val", "test"], PositiveInt] = Field(default_factory=dict)
+    """At most so many places of a split, drawn at random: splits made in two ways can be of equal size."""
+
+
 class InfoNCEConfig(Config):
     """Cross-entropy over the batch, with a learnt temperature."""
 
@@ -106,14 +127,20 @@ class SigLIPConfig(Config):
 
 @hookimpl
 def geobind_datasets() -> list[DatasetSpec]:
-    """The manifest."""
+    """The manifest, and another split of any dataset."""
     return [
         DatasetSpec(
             name="manifest",
             config=ManifestConfig,
             build="geobind.data.manifest:build",
             summary="Your own table of pairs, CSV or Parquet, wide or long",
-        )
+        ),
+        DatasetSpec(
+            name="resplit",
+            config=ResplitConfig,
+            build="geobind.studies.resplit:build",
+            summary="Another dataset, split anew at random or by spatial blocks",
+        ),
     ]
 
 

@@ -40,6 +40,9 @@ class ModalitySpec:
     """One line of help."""
     preview: str = ""
     """``"package.module:function"`` that turns an item into a PIL image or a short string for reports."""
+    sound: str = ""
+    """``"package.module:function"`` that turns an item into the bytes of a small WAV, Ogg or MP3 file for reports,
+    at most 10 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

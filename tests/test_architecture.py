@@ -12,8 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     {"__main__"},
     {"cli"},
+    {"studies"},
     {"bind", "evaluate"},
-    {"space", "ranks"},
+    {"features", "ranks"},
+    {"space"},
     {"plan"},
     {"config", "plugins", "yamlfile"},
     {"data"},

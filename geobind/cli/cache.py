@@ -12,7 +12,9 @@ from geobind.cli.common import stdout
 from geobind.errors import GeobindError
 
 if TYPE_CHECKING:
-    from geobind.bind.features.store import Listed
+    from pathlib import Path
+
+    from geobind.features.store import Listed
 
 DAY_S = 86_400
 
@@ -22,7 +24,7 @@ app = typer.Typer(help="Look at and clear the features kept on disk.", no_args_i
 @app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show what the cache holds: by modality, encoder and view, the last used first."""
-    from geobind.bind.features.store import default_folder, listed
+    from geobind.features.store import default_folder, listed
 
     folder = default_folder()
     stores = listed(folder)
@@ -45,6 +47,8 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         return
     _print(stores)
     typer.echo(f"{_total(stores)} in {folder}")
+    if results := _results(folder):
+        typer.echo(f"{sum(file.stat().st_size for file in results) / 1e6:,.1f} MB of {len(results):,} evaluated pairs")
 
 
 @app.command()
@@ -55,10 +59,10 @@ def clear(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove features from disk; they are computed again when they are needed."""
+    """Remove features from disk, and with all of them what evaluations keep; they are computed again when needed."""
     import shutil
 
-    from geobind.bind.features.store import FILES, default_folder, listed
+    from geobind.features.store import FILES, RESULTS, default_folder, listed
 
     folder = default_folder()
     before = time.time() - (unused_days or 0) * DAY_S
@@ -67,7 +71,8 @@ def clear(
         for store in listed(folder)
         if modality in (None, store.meta.modality) and (unused_days is None or store.used < before)
     ]
-    if not stores:
+    everything = modality is None and unused_days is None
+    if not stores and not (everything and _results(folder)):
         typer.echo(f"nothing to remove in {folder}")
         return
     _print(stores)
@@ -79,8 +84,9 @@ def clear(
         except OSError as error:
             fix = "Remove it by hand, or ask who owns it."
             raise GeobindError(f"{str(store.path)!r} cannot be removed: {error.strerror}", fix=fix) from error
-    if modality is None and unused_days is None:
-        shutil.rmtree(folder / FILES, ignore_errors=True)
+    if everything:
+        for name in (FILES, RESULTS):
+            shutil.rmtree(folder / name, ignore_errors=True)
     typer.echo(f"removed {_total(stores)} from {folder}")
 
 
@@ -101,6 +107,12 @@ def _print(stores: list[Listed]) -> None:
 
 def _total(stores: list[Listed]) -> str:
     return f"{sum(store.bytes for store in stores) / 1e6:,.1f} MB of {sum(store.items for store in stores):,} items"
+
+
+def _results(folder: Path) -> list[Path]:
+    from geobind.features.store import RESULTS
+
+    return list((folder / RESULTS).glob("*.npz"))
 
 
 def _when(store: Listed) -> str:

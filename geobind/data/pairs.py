@@ -1,4 +1,4 @@
-"""Which items of two modalities are positives of each other: by place, by group, or as listed.
+"""Which items of two modalities are positives of each other: by place, by group, as listed, or within a radius.
 
 Shapes: A items of the first modality, B of the second, P pairs.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geobind.data.items import Dataset, Items
 from geobind.errors import DataError
 
-Rule = Literal["id", "group", "listed"]
+Rule = Literal["id", "group", "listed", "radius"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Pairs:
     """``[A]`` integer labels; equal labels are positives (rules ``id`` and ``group``)."""
     label_b: NDArray[np.int64] = field(repr=False)
     edges: NDArray[np.int64] | None = field(default=None, repr=False)
-    """``[P, 2]`` row numbers, for the rule ``listed``."""
+    """``[P, 2]`` row numbers, for the rules ``listed`` and ``radius``."""
 
     def __len__(self) -> int:
         """Pairs that one epoch visits: each listed edge, or each item of the longer side once."""
@@ -52,6 +52,13 @@ class Pairs:
             return np.stack([rows, _partners(self.label_a[rows], self.label_b, rng)], axis=1)
         rows = rng.permutation(len(self.b))
         return np.stack([_partners(self.label_b[rows], self.label_a, rng), rows], axis=1)
+
+    def partners(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """For every item of ``a`` a random one of its positives: rows of ``b``, ``[A]``."""
+        if self.edges is None:
+            return _partners(self.label_a, self.label_b, rng)
+        shuffled = self.edges[rng.permutation(len(self.edges))]
+        return shuffled[np.unique(shuffled[:, 0], return_index=True)[1], 1]
 
     def ids(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids ``[P]`` of both sides of drawn pairs ``rows [P, 2]``.

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs, Rule
 from geobind.errors import DataError
-from geobind.evaluate.scores import Scores
-from geobind.ranks import Ties
+from geobind.evaluate.findings import Measure
+from geobind.evaluate.intervals import Interval
+from geobind.evaluate.scores import Scores, higher_is_better
+from geobind.ranks import Ranking, Ties
 
-FORMAT = 1
+FORMAT = 2
 """Version of :meth:`AllPairs.as_dict`."""
 
 
@@ -34,7 +36,9 @@ class Protocol:
     gallery_size: int
     """How many items are ranked for each."""
     rule: Rule
-    """What makes two items positives: the same place (``id``), the same ``group``, or as ``listed``."""
+    """What makes two items positives: the same place (``id``), the same ``group``, as ``listed``, or a ``radius``."""
+    radius_km: float | None = None
+    """The radius of that rule."""
     ties: Ties
     """Where positives stand among equally similar negatives."""
     split: str
@@ -47,6 +51,8 @@ class Protocol:
     """Whether the two modalities were trained against each other."""
     origin: str
     """How the pairs came about."""
+    left_out: int = 0
+    """Items of either side that cannot be read."""
 
     @property
     def synthesised(self) -> bool:
@@ -62,6 +68,8 @@ class PairResult:
     scores: Scores
     chance: Scores
     """The same figures under a random order of the gallery."""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """95 % interval of each figure by its name (:meth:`Scores.named`), by :mod:`geobind.evaluate.intervals`."""
 
     def lift(self, k: int) -> float:
         """R@k as a multiple of chance."""
@@ -78,13 +86,35 @@ class PairResult:
             "protocol": asdict(self.protocol),
             "scores": self.scores.as_dict(),
             "chance": self.chance.as_dict(),
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PairResult:
         """The inverse of :meth:`as_dict`."""
         return cls(
-            Protocol(**values["protocol"]), Scores.from_dict(values["scores"]), Scores.from_dict(values["chance"])
+            Protocol(**values["protocol"]),
+            Scores.from_dict(values["scores"]),
+            Scores.from_dict(values["chance"]),
+            {name: (low, high) for name, (low, high) in values["intervals"].items()},
+        )
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Every figure as a measure of its own."""
+        p, by_chance = self.protocol, self.chance.named()
+        return tuple(
+            Measure(
+                of=f"{p.query} → {p.gallery}" + (f" ({p.subset})" if p.subset else ""),
+                metric=name,
+                value=value,
+                low=self.intervals[name][0] if name in self.intervals else None,
+                high=self.intervals[name][1] if name in self.intervals else None,
+                chance=by_chance.get(name),
+                n=p.queries,
+                higher_is_better=higher_is_better(name),
+                protocol=asdict(p),
+            )
+            for name, value in self.scores.named().items()
         )
 
 
@@ -146,6 +176,8 @@ class AllPairs:
     unmeasured: tuple[Unmeasured, ...] = ()
     ranked: Mapping[tuple[str, str], Ranked] = field(default_factory=dict, repr=False, compare=False)
     """(query, gallery) → what was ranked; stays in memory, is never saved."""
+    rankings: Mapping[tuple[str, str], Ranking] = field(default_factory=dict, repr=False, compare=False)
+    """(query, gallery) → how each query fared, for the whole split; stays in memory."""
 
     def get(self, query: str, gallery: str, subset: str = "") -> PairResult | None:
         """The result of one direction, None when it was not measured."""
@@ -154,6 +186,10 @@ class AllPairs:
             if (protocol.query, protocol.gallery, protocol.subset) == (query, gallery, subset):
                 return result
         return None
+
+    def measures(self) -> tuple[Measure, ...]:
+        """Every figure of every direction."""
+        return tuple(measure for result in self.results for measure in result.measures())
 
     @property
     def top(self) -> int:

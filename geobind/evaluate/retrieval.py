@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 import geobind
-from geobind.data.items import SPLITS, Dataset
-from geobind.data.pairs import Pairs, match
+from geobind.data.items import Items
+from geobind.data.pairs import Pairs
 from geobind.errors import DataError, GeobindError, SpaceError, nearest
-from geobind.evaluate.embeddings import Embeddings
-from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Unmeasured
-from geobind.evaluate.scores import KS, chance, check_ks, measured
-from geobind.evaluate.subsets import by_tag, flip, split_hash
-from geobind.ranks import Ties, rank_both
+from geobind.evaluate.intervals import intervals
+from geobind.evaluate.memory import Memory, Rankings
+from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Side, Unmeasured
+from geobind.evaluate.scores import KS, chance, chance_distance, check_ks, measured, per_query
+from geobind.evaluate.subject import Planned, Subject
+from geobind.evaluate.subsets import by_tag, flip, known_tags, split_hash
+from geobind.ranks import Ranking, Ties, rank_both
 
 if TYPE_CHECKING:
     from geobind.space.space import Space
 
 
 def all_pairs(
-    space: Space,
-    datasets: Sequence[Dataset],
+    subject: Subject,
     *,
-    split: str = "test",
     modalities: Sequence[str] | None = None,
-    by: str | None = None,
+    by: Sequence[str] = (),
     ks: Sequence[int] = KS,
     ties: Ties = "mean",
+    memory: Memory | None = None,
 ) -> AllPairs:
     """Evaluate all pairs of modalities, each in both directions.
 
@@ -36,47 +39,47 @@ def all_pairs(
     cannot be evaluated is listed with its reason and does not stop the others.
 
     Args:
-        space: The space.
-        datasets: Where items and pairs come from, in order of preference.
-        split: ``train``, ``val`` or ``test``.
+        subject: The space, its data and the split.
         modalities: Limit to these; every modality of the space when None.
-        by: Tag column (``source``, ``country``): also evaluate each part that both sides share a value of.
-        ks: The k of R@k.
+        by: Tag columns (``source``, ``country``), or ``block`` for spatial blocks of
+            :data:`~geobind.evaluate.subsets.BLOCK_DEG`: also evaluate each part that both sides share a value of.
+        ks: The k of R@k, mAP@k, nDCG@k and D@k.
         ties: The tie rule of :mod:`geobind.ranks`.
+        memory: Where results of before are found and new ones kept.
 
     Raises:
         GeobindError: An argument that makes no sense, or not one pair that could be evaluated.
     """
-    if split not in SPLITS:
-        raise GeobindError(f"unknown split {split!r}", fix=nearest(split, SPLITS))
+    space, memory = subject.space, memory or Memory(None)
     names, ks = _modalities(space, modalities), check_ks(ks)
-    planned: dict[tuple[str, str], _Planned] = {}
+    planned: dict[tuple[str, str], Planned] = {}
     reasons: dict[tuple[str, str, str], str] = {}
     for a, b in combinations(names, 2):
         try:
-            planned[a, b] = _plan(datasets, a, b, split)
+            planned[a, b] = subject.pairs(a, b)
         except GeobindError as error:
             reasons[a, b, ""] = str(error)
-    if by is not None:
-        _check_tag(by, planned)
+    for tag in by:
+        _check_tag(tag, planned)
 
-    embeddings = Embeddings(space, split)
     for dataset, pairs in planned.values():
-        embeddings.need(dataset, pairs.a)
-        embeddings.need(dataset, pairs.b)
+        subject.announce(dataset, pairs.a)
+        subject.announce(dataset, pairs.b)
     results: list[PairResult] = []
     ranked: dict[tuple[str, str], Ranked] = {}
+    rankings: dict[tuple[str, str], Ranking] = {}
     for (a, b), plan in planned.items():
         for subset, pairs in _parts(plan.pairs, by).items():
             try:
-                sides = [embeddings.side(plan.dataset, items) for items in (pairs.a, pairs.b)]
-                there = Ranked(sides[0], sides[1], pairs)
-                results += _evaluate(space, plan.dataset, there, split=split, subset=subset, ks=ks, ties=ties)
+                there = Ranked(*_sides(subject, plan._replace(pairs=pairs)))
+                both = _rank(subject, plan, there, ks, ties, memory)
+                results += _results(subject, plan, there, both, subset=subset, ks=ks, ties=ties)
             except GeobindError as error:
                 reasons[a, b, subset] = str(error)
                 continue
             if not subset:
-                ranked[a, b], ranked[b, a] = there, Ranked(sides[1], sides[0], flip(pairs))
+                ranked[a, b], ranked[b, a] = there, Ranked(there.gallery, there.queries, flip(there.positives))
+                rankings[a, b], rankings[b, a] = both
     if not results:
         raise DataError(
             f"none of the {len(names) * (len(names) - 1) // 2} pairs of {', '.join(names)} could be evaluated;"
@@ -88,7 +91,7 @@ def all_pairs(
         dim=space.dim,
         anchor=space.anchor,
         modalities=names,
-        split=split,
+        split=subject.split,
         ties=ties,
         ks=ks,
         geobind=geobind.__version__,
@@ -99,14 +102,8 @@ def all_pairs(
             for query, gallery in ((a, b), (b, a))
         ),
         ranked=ranked,
+        rankings=rankings,
     )
-
-
-class _Planned(NamedTuple):
-    """Where a pair of modalities is evaluated."""
-
-    dataset: Dataset
-    pairs: Pairs
 
 
 def _modalities(space: Space, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -123,40 +120,62 @@ def _modalities(space: Space, wanted: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != space.anchor))
 
 
-def _plan(datasets: Sequence[Dataset], a: str, b: str, split: str) -> _Planned:
-    """The first dataset whose split holds pairs of the two; otherwise the reason why there is none."""
-    reason = DataError(f"no dataset holds both {a} and {b}")
-    for dataset in datasets:
-        if {a, b} <= set(dataset.modalities):
-            try:
-                return _Planned(dataset, match(dataset, a, b, split))
-            except DataError as error:
-                reason = error
-    raise reason
-
-
-def _parts(pairs: Pairs, by: str | None) -> dict[str, Pairs]:
+def _parts(pairs: Pairs, by: Sequence[str]) -> dict[str, Pairs]:
     """Name of the part → its pairs; the whole comes first, under the empty name."""
-    parts = by_tag(pairs, by) if by is not None else {}
-    return {"": pairs, **{f"{by}={value}": part for value, part in parts.items()}}
+    return {"": pairs, **{f"{tag}={value}": part for tag in by for value, part in by_tag(pairs, tag).items()}}
 
 
-def _check_tag(tag: str, planned: dict[tuple[str, str], _Planned]) -> None:
-    known = {name for _, pairs in planned.values() for name in (*pairs.a.tags, *pairs.b.tags)}
+def _check_tag(tag: str, planned: dict[tuple[str, str], Planned]) -> None:
+    known = {name for _, pairs in planned.values() for name in known_tags(pairs)}
     if planned and tag not in known:
         raise DataError(f"no dataset has the tag column {tag!r}", fix=nearest(tag, known))
 
 
-def _evaluate(
-    space: Space, dataset: Dataset, ranked: Ranked, *, split: str, subset: str, ks: tuple[int, ...], ties: Ties
-) -> list[PairResult]:
-    """Both directions of one set of pairs, from one pass over its similarities."""
+def _sides(subject: Subject, plan: Planned) -> tuple[Side, Side, Pairs]:
+    pairs, a, b = subject.readable(plan.dataset, plan.pairs)
+    return a, b, pairs
+
+
+def _rank(subject: Subject, plan: Planned, ranked: Ranked, ks: tuple[int, ...], ties: Ties, memory: Memory) -> Rankings:
+    """Both directions of one set of pairs, from memory or from one pass over its similarities."""
     pairs = ranked.positives
+    vectors = ranked.queries.vectors, ranked.gallery.vectors
+    located = all(_located(items) for items in (pairs.a, pairs.b))
+    identity = [
+        geobind.__version__,
+        subject.space.fingerprint,
+        plan.dataset.fingerprint,
+        [pairs.a.modality, pairs.b.modality, split_hash(pairs), subject.radius_km],
+        [list(ks), ties, located],
+    ]
+    positives = (pairs.label_a, pairs.label_b) if pairs.edges is None else (pairs.edges,)
+    return memory.rankings(
+        identity,
+        (*vectors, *positives),
+        lambda: rank_both(*vectors, pairs, ties=ties, ks=ks, distances=located),
+    )
+
+
+def _located(items: Items) -> bool:
+    return items.lat_lon is not None and bool(np.isfinite(items.lat_lon).any())
+
+
+def _results(
+    subject: Subject,
+    plan: Planned,
+    ranked: Ranked,
+    both: Rankings,
+    *,
+    subset: str,
+    ks: tuple[int, ...],
+    ties: Ties,
+) -> list[PairResult]:
+    """The figures of both directions."""
+    pairs, space = ranked.positives, subject.space
     trained = frozenset((pairs.a.modality, pairs.b.modality)) in space.trained_pairs
     identity = split_hash(pairs)
     results = []
-    rankings = rank_both(ranked.queries.vectors, ranked.gallery.vectors, pairs, ties=ties)
-    for ranking, (query, other) in zip(rankings, ((pairs.a, pairs.b), (pairs.b, pairs.a)), strict=True):
+    for ranking, (query, other) in zip(both, ((pairs.a, pairs.b), (pairs.b, pairs.a)), strict=True):
         protocol = Protocol(
             query=query.modality,
             gallery=other.modality,
@@ -164,12 +183,24 @@ def _evaluate(
             queries=len(query),
             gallery_size=len(other),
             rule=pairs.rule,
+            radius_km=subject.radius_km,
             ties=ties,
-            split=split,
+            split=subject.split,
             split_hash=identity,
-            dataset=dataset.fingerprint,
+            dataset=plan.dataset.fingerprint,
             relation="trained" if trained else "emergent",
             origin=pairs.origin,
+            left_out=len(plan.pairs.a) + len(plan.pairs.b) - len(pairs.a) - len(pairs.b) if not subset else 0,
         )
-        results.append(PairResult(protocol, measured(ranking, ks), chance(ranking.positives, ranking.gallery, ks)))
+        km = {}
+        if ranking.nearest_km and query.lat_lon is not None and other.lat_lon is not None:
+            km = chance_distance(query.lat_lon, other.lat_lon, ks)
+        results.append(
+            PairResult(
+                protocol,
+                measured(ranking, ks),
+                chance(ranking.positives, ranking.gallery, ks, km),
+                intervals(per_query(ranking, ks), query.place),
+            )
+        )
     return results

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs, Rule
+from geobind.data.splits import spatial_blocks
+
+BLOCK_DEG = 10.0
+"""Side of a spatial block in degrees."""
 
 
 def flip(pairs: Pairs) -> Pairs:
@@ -41,12 +45,31 @@ def restrict(pairs: Pairs, keep_a: NDArray[np.bool_], keep_b: NDArray[np.bool_])
 
 
 def by_tag(pairs: Pairs, tag: str) -> dict[str, Pairs]:
-    """One part per value of a tag column that both sides hold, in order of the values; parts may be empty."""
-    if tag not in pairs.a.tags or tag not in pairs.b.tags:
+    """One part per value of a tag column that both sides hold, in order of the values; parts may be empty.
+
+    ``block`` stands for spatial blocks of :data:`BLOCK_DEG` where no column is called so.
+    """
+    a, b = _column(pairs.a, tag), _column(pairs.b, tag)
+    if a is None or b is None:
         return {}
-    column_a, column_b = pairs.a.tags[tag], pairs.b.tags[tag]
-    values = [str(value) for value in np.intersect1d(column_a, column_b) if value]
-    return {value: restrict(pairs, column_a == value, column_b == value) for value in values}
+    return {str(value): restrict(pairs, a == value, b == value) for value in np.intersect1d(a, b) if value}
+
+
+def known_tags(pairs: Pairs) -> set[str]:
+    """What a set of pairs can be parted by."""
+    blocks = {"block"} if pairs.a.lat_lon is not None and pairs.b.lat_lon is not None else set()
+    return {*pairs.a.tags, *pairs.b.tags} | blocks
+
+
+def _column(items: Items, tag: str) -> NDArray[np.str_] | None:
+    if tag in items.tags:
+        return items.tags[tag]
+    if tag != "block" or items.lat_lon is None:
+        return None
+    located = np.isfinite(items.lat_lon).all(axis=1)
+    blocks = np.full(len(items), "", dtype="<U16")
+    blocks[located] = spatial_blocks(items.lat_lon[located], BLOCK_DEG)
+    return blocks
 
 
 def split_hash(pairs: Pairs) -> str:

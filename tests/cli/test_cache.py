@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from geobind.bind.features.store import FILES, Meta, Store
+from geobind.features.store import FILES, RESULTS, Meta, Store
 
 
 @pytest.fixture
@@ -111,3 +111,13 @@ def test_what_cannot_be_removed_is_told(folder, monkeypatch):
     monkeypatch.setattr("shutil.rmtree", refuse)
     with pytest.raises(GeobindError, match="cannot be removed: Permission denied"):
         CliRunner().invoke(app, ["clear", "--yes"], catch_exceptions=False)
+
+
+def test_results_of_evaluations_are_counted_and_go_with_everything(folder):
+    (folder / RESULTS).mkdir()
+    (folder / RESULTS / "x.npz").write_bytes(bytes(1_500_000))
+    assert cache("info", folder=folder).splitlines()[-1] == "1.5 MB of 1 evaluated pairs"
+    cache("clear", "--modality", "satellite", "--yes", folder=folder)
+    assert (folder / RESULTS / "x.npz").exists()
+    cache("clear", "--yes", folder=folder)
+    assert not (folder / RESULTS).exists()

@@ -10,12 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from torchmetrics.functional.retrieval import (
     retrieval_average_precision,
     retrieval_hit_rate,
+    retrieval_normalized_dcg,
     retrieval_reciprocal_rank,
 )
 
+from geobind.data.geo import great_circle_km
+from geobind.data.pairs import Pairs
 from geobind.errors import DataError, GeobindError
-from geobind.evaluate.scores import measured
-from geobind.ranks import rank_both
+from geobind.evaluate.scores import chance, measured
+from geobind.ranks import TIE_WIDTH, layers, rank_both, tiles
 
 RULES = ("optimistic", "mean", "pessimistic")
 same_function = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
@@ -157,6 +160,220 @@ def test_properties(labelled, data):
         assert moved.average_precision == pytest.approx(ranking.average_precision[rows])
 
 
+def everything(ranking):
+    """All that a ranking holds, to be compared exactly."""
+    return [
+        ranking.rank.tolist(),
+        ranking.average_precision.tolist(),
+        *({k: values.tolist() for k, values in by_k.items()} for by_k in (ranking.precision_at, ranking.ndcg_at)),
+        {k: np.nan_to_num(values, nan=-1).tolist() for k, values in ranking.nearest_km.items()},
+    ]
+
+
+@pytest.fixture
+def several(labelled):
+    """Queries of one to nine positives, half of the gallery twice, all with coordinates."""
+    rng = np.random.default_rng(3)
+    a, b = unit(rng, 110, 512), unit(rng, 90, 512)
+    b[50:] = b[:40]
+    labels = [np.concatenate([np.arange(30), rng.integers(0, 30, n - 30)]) for n in (110, 90)]
+    pairs = labelled(*labels)
+    places = [np.stack([rng.uniform(-90, 90, n), rng.uniform(-180, 180, n)], axis=1) for n in (110, 90)]
+    pairs.a.__dict__["lat_lon"], pairs.b.__dict__["lat_lon"] = places
+    return a, b, pairs
+
+
+@pytest.mark.parametrize("ties", RULES)
+def test_equals_float64(several, ties):
+    a, b, pairs = several
+    cosines = a.astype(np.float64) @ b.T.astype(np.float64)
+    positive = mask(pairs)
+    for ranking, s, p in zip(
+        rank_both(a, b, pairs, ties=ties, ks=(1, 5)), (cosines, cosines.T), (positive, positive.T), strict=True
+    ):
+        for query in range(len(s)):
+            ranks = ranks_of(s[query], p[query], ties)
+            order = np.arange(1, len(ranks) + 1)
+            assert ranking.rank[query] == ranks[0]
+            assert ranking.average_precision[query] == pytest.approx(np.mean(order / ranks))
+            for k in (1, 5):
+                first, full = ranks <= k, min(len(ranks), k)
+                assert ranking.precision_at[k][query] == pytest.approx(np.sum((order / ranks)[first]) / full)
+                ideal = np.sum(1 / np.log2(1 + order[:full]))
+                assert ranking.ndcg_at[k][query] == pytest.approx(np.sum(1 / np.log2(1 + ranks[first])) / ideal)
+
+
+def ranks_of(cosines, positive, ties):
+    """Ranks of all positives of one query, by the definition."""
+    own, others = np.sort(cosines[positive])[::-1], cosines[~positive]
+    ranks = []
+    for j, value in enumerate(own, start=1):
+        above, tied = np.sum(others > value + TIE_WIDTH), np.sum(np.abs(others - value) <= TIE_WIDTH)
+        better, alike = np.sum(own > value + TIE_WIDTH), np.sum(np.abs(own - value) <= TIE_WIDTH)
+        share = {"optimistic": 0, "mean": (j - better) / (alike + 1), "pessimistic": 1}[ties]
+        ranks.append(j + above + tied * share)
+    return np.array(ranks)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        *((tiles, "WIDTH", width) for width in (8, 40)),
+        *((tiles, "DENSE", share) for share in (0, 10**6)),
+        *((tiles, name, 3) for name in ("LANES", "GATHER")),
+        *((layers, "ROW_COST", cost) for cost in (0, 3, 10**6)),
+    ],
+    ids=lambda patch: f"{patch[1]}={patch[2]}",
+)
+def test_the_way_of_counting_changes_nothing(several, patch, monkeypatch):
+    a, b, pairs = several
+    before = [rank_both(a, b, pairs, ks=(1, 7), ties=ties) for ties in RULES]
+    monkeypatch.setattr(*patch)
+    for ties, rankings in zip(RULES, before, strict=True):
+        for old, new in zip(rankings, rank_both(a, b, pairs, ks=(1, 7), ties=ties), strict=True):
+            assert new.rank.tolist() == old.rank.tolist()
+            assert new.average_precision == pytest.approx(old.average_precision)
+            for k in (1, 7):
+                assert new.precision_at[k] == pytest.approx(old.precision_at[k])
+                assert new.ndcg_at[k] == pytest.approx(old.ndcg_at[k])
+
+
+@settings(same_function, max_examples=25)
+@given(chunk=st.integers(1, 120), width=st.integers(1, 12).map(lambda n: 8 * n), bulk=st.booleans())
+def test_tiles_change_nothing(several, chunk, width, bulk):
+    a, b, pairs = several
+    if bulk:  # all alike but for a few digits: float64 decides on every pair
+        a, b = (np.repeat(side[:1], len(side), axis=0) + 1e-6 * side for side in several[:2])
+    expected = [everything(ranking) for ranking in rank_both(a, b, pairs, ks=(1, 7), distances=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "WIDTH", width)
+        found = rank_both(a, b, pairs, ks=(1, 7), distances=True, chunk=chunk)
+    assert [everything(ranking) for ranking in found] == expected
+
+
+def test_only_the_best_rank_when_nothing_else_is_asked_for(several):
+    a, b, pairs = several
+    for whole, best in zip(rank_both(a, b, pairs), rank_both(a, b, pairs, average_precision=False), strict=True):
+        assert best.rank.tolist() == whole.rank.tolist()
+        assert np.isnan(best.average_precision).all()
+        assert (best.precision_at, best.ndcg_at, best.nearest_km) == ({}, {}, {})
+
+
+@settings(same_function, max_examples=15)
+@given(st.data())
+def test_the_order_of_the_gallery_changes_nothing(several, data):
+    a, b, pairs = several
+    order = np.array(data.draw(st.permutations(range(len(b)))))
+    moved = Pairs(pairs.a, pairs.b.take(order), "group", "made up", pairs.label_a, pairs.label_b[order])
+    for ties in RULES:
+        ask = {"ties": ties, "ks": (1, 7), "distances": True}
+        old, new = rank_both(a, b, pairs, **ask)[0], rank_both(a, b[order], moved, **ask)[0]
+        assert new.rank.tolist() == old.rank.tolist()
+        assert new.average_precision == pytest.approx(old.average_precision)
+        for k in (1, 7):
+            assert new.ndcg_at[k] == pytest.approx(old.ndcg_at[k])
+            assert new.nearest_km[k] == pytest.approx(old.nearest_km[k])
+
+
+@same_function
+@given(copies=st.integers(1, 6), n=st.integers(2, 9))
+def test_a_duplicated_gallery_under_each_tie_rule(labelled, copies, n):
+    # Every item of the gallery ``copies`` times, of which one is the query's own: copies - 1 negatives are tied.
+    vectors = circle(*np.linspace(0, 90, n))
+    labels = np.concatenate([np.arange(n), np.repeat(np.arange(n) + n, copies - 1)])
+    pairs = labelled(np.arange(2 * n), labels) if copies > 1 else labelled(np.arange(n), labels)
+    gallery = np.concatenate([vectors, np.repeat(vectors, copies - 1, axis=0)])
+    queries = np.concatenate([vectors, vectors]) if copies > 1 else vectors
+    expected = {"optimistic": 1, "mean": 1 + (copies - 1) / 2, "pessimistic": copies}
+    for ties, rank in expected.items():
+        there, _ = rank_both(queries, gallery, pairs, ties=ties, ks=(1,))
+        assert there.rank[:n].tolist() == [rank] * n
+        assert there.average_precision[:n].tolist() == pytest.approx([1 / rank] * n)
+        assert there.ndcg_at[1][:n].tolist() == [float(rank <= 1)] * n
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_embeddings_are_at_chance(labelled, seed):
+    rng, n = np.random.default_rng(seed), 1200
+    labels = [np.arange(n) // 3, np.arange(n) // 3]
+    for ranking in rank_both(unit(rng, n, 32), unit(rng, n, 32), labelled(*labels), ks=(10,)):
+        expected = chance(ranking.positives, ranking.gallery, ks=(10,))
+        for values, at_random in (
+            (ranking.rank <= 10, expected.recall[10]),
+            (1 / ranking.rank, expected.reciprocal_rank),
+            (ranking.average_precision, expected.mean_average_precision),
+            (ranking.ndcg_at[10], expected.ndcg[10]),
+        ):
+            assert np.mean(values) == pytest.approx(at_random, abs=5 * np.std(values) / np.sqrt(n))
+        assert measured(ranking, (n,)).recall[n] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gain_equals_torchmetrics(labelled, seed):
+    rng = np.random.default_rng(seed)
+    labels = [np.concatenate([np.arange(5), rng.integers(0, 5, n - 5)]) for n in (17, 26)]
+    pairs, a, b = labelled(*labels), unit(rng, 17), unit(rng, 26)
+    there, _ = rank_both(a, b, pairs, ks=(1, 4, 30))
+    for k, values in there.ndcg_at.items():
+        rows = [(torch.from_numpy(s), torch.from_numpy(p.copy())) for s, p in zip(a @ b.T, mask(pairs), strict=True)]
+        assert values == pytest.approx([float(retrieval_normalized_dcg(*row, top_k=k)) for row in rows], abs=1e-6)
+
+
+# -- distances ------------------------------------------------------------------------------------
+
+
+def placed(labelled, here, there):
+    pairs = labelled(range(len(here)), np.arange(len(there)) % len(here))
+    pairs.a.__dict__["lat_lon"], pairs.b.__dict__["lat_lon"] = (np.array(p, dtype=float) for p in (here, there))
+    return pairs
+
+
+def test_distance_to_the_first_k(labelled):
+    # The query at 0° of the circle sees the gallery in its order, the one at 180° the other way round.
+    pairs = placed(labelled, [(0, 0), (np.nan, 0)], [(0, 3), (0, -1), (np.nan, 5), (0, 0)])
+    there, back = rank_both(circle(0, 180), circle(10, 20, 30, 40), pairs, ks=(1, 2, 3, 4, 9), distances=True)
+    km = float(great_circle_km((0, 0), (0, 1)))
+    found = {k: float(values[0]) for k, values in there.nearest_km.items()}
+    assert found == pytest.approx({1: 3 * km, 2: km, 3: km, 4: 0, 9: 0})
+    assert all(np.isnan(values[1]) for values in there.nearest_km.values())  # a query without coordinates
+    assert back.nearest_km[1][[0, 1, 3]] == pytest.approx([3 * km, km, 0])
+    assert np.isnan(back.nearest_km[1][2])
+
+
+def test_an_item_without_coordinates_is_infinitely_far(labelled):
+    pairs = placed(labelled, [(0, 0)], [(np.nan, 0), (0, 1)])
+    there, _ = rank_both(circle(0), circle(10, 20), pairs, ks=(1, 2), distances=True)
+    assert there.nearest_km[1].tolist() == [np.inf]
+    assert there.nearest_km[2] == pytest.approx(great_circle_km([(0, 0)], (0, 1)))
+
+
+def test_no_distances_without_coordinates(labelled):
+    for here, there in (([(0, 0)], [(np.nan, 0), (np.nan, 1)]), ([(np.nan, 0)], [(0, 0), (0, 1)])):
+        rankings = rank_both(circle(0), circle(10, 20), placed(labelled, here, there), ks=(1,), distances=True)
+        assert [ranking.nearest_km for ranking in rankings] == [{}, {}]
+    pairs = labelled([0], [0, 0])  # no coordinates at all
+    assert rank_both(circle(0), circle(10, 20), pairs, ks=(1,), distances=True)[0].nearest_km == {}
+    assert rank_both(circle(0), circle(10, 20), pairs, ks=(1,))[0].nearest_km == {}
+
+
+@same_function
+@given(before=st.integers(0, 3), tied=st.integers(1, 5), k=st.integers(1, 8), seed=st.integers(0, 99))
+def test_tied_items_at_the_kth_place(labelled, before, tied, k, seed):
+    rng = np.random.default_rng(seed)
+    degrees = rng.uniform(0, 90, before + tied + 1)
+    pairs = placed(labelled, [(0, 0)], [(0, lon) for lon in degrees])
+    gallery = circle(*np.arange(before), *[30] * tied, 60)
+    chosen = {  # the first k under every order of the tied items
+        order: degrees[[*range(before), *order, before + tied]][:k].min()
+        for order in itertools.permutations(range(before, before + tied))
+    }
+    expected = {"optimistic": min, "mean": lambda v: np.mean(list(v)), "pessimistic": max}
+    for ties, rule in expected.items():
+        there, _ = rank_both(circle(0), gallery, pairs, ties=ties, ks=(k,), distances=True)
+        km = rule([great_circle_km((0, 0), (0, lon)) for lon in chosen.values()])
+        assert there.nearest_km[k][0] == pytest.approx(km)
+
+
 def test_refusals(labelled):
     rng = np.random.default_rng(0)
     a, b = unit(rng, 3), unit(rng, 3)
@@ -168,6 +385,10 @@ def test_refusals(labelled):
         rank_both(a, b[:2], labelled([0, 1, 2], [0, 1, 2]))
     with pytest.raises(DataError, match="there are no a items"):
         rank_both(a[:0], b[:0], labelled([], []))
+    with pytest.raises(DataError, match="a embeddings have 8 dimensions, b embeddings 5"):
+        rank_both(a, b[:, :5], labelled([0, 1, 2], [0, 1, 2]))
+    with pytest.raises(GeobindError, match="cannot be cut at k = 0"):
+        rank_both(a, b, labelled([0, 1, 2], [0, 1, 2]), ks=(5, 0))
     b[1, 4] = np.nan
     with pytest.raises(DataError, match=r"1 of 3 b embeddings are not finite \(row 1\)"):
         rank_both(a, b, labelled([0, 1, 2], [0, 1, 2]))

@@ -74,6 +74,7 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             item="path of WAV/FLAC/OGG/MP3, or (samples float [n] or [n, channels], rate in Hz)",
             summary="Sound recorded at a place.",
             preview="geobind_audio.preview:preview",
+            sound="geobind_audio.preview:sound",
         )
     ]
 

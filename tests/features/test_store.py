@@ -9,8 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
-from geobind.bind.features.store import Meta, Store, default_folder, listed, write_error
 from geobind.data.content import Digests
+from geobind.features.store import Meta, Store, default_folder, listed, write_error
 
 META = Meta(encoder="x.Y", modality="toy", view=0, width=3, geobind="0", created="2026-01-01")
 BLOCKS = [4, 1, 3]

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 import geobind
-from geobind.bind.features.cache import FeatureCache, _blocks
-from geobind.bind.features.identity import identity
-from geobind.bind.features.store import listed
 from geobind.data import content
 from geobind.data.items import Items
 from geobind.errors import DataError, GeobindError, PluginError
+from geobind.features.cache import FeatureCache, _blocks
+from geobind.features.identity import identity
+from geobind.features.store import listed
 from geobind.space.embed import embed
 from geobind.weights import file_sha256
 

@@ -35,6 +35,8 @@ from geobind.files import FULL, write_atomic
 META = "meta.json"
 FILES = "file-digests"
 """Where in the cache folder the digests of files are remembered, beside the stores."""
+RESULTS = "results"
+"""Where in the cache folder evaluations keep how queries fared."""
 FLOAT = np.dtype("<f4")
 
 

@@ -1,4 +1,4 @@
-"""Victims for ``test_feature_cache``: extractions that are killed, run together, or meet a full disk.
+"""Victims for ``test_cache``: extractions that are killed, run together, or meet a full disk.
 
 It imports torch once and forks; ``python extraction.py FOLDER`` prints what happened as JSON.
 """
@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 import geobind
-from geobind.bind.features import store as feature_store
-from geobind.bind.features.cache import FeatureCache
 from geobind.data.items import Items
 from geobind.errors import GeobindError
+from geobind.features import store as feature_store
+from geobind.features.cache import FeatureCache
 
 TOTAL, BATCH, WIDTH = 110, 4, 1024
 BLOCK = BATCH * 8

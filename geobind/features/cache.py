@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geobind import __version__
-from geobind.bind.features.identity import identity
-from geobind.bind.features.store import FILES, Meta, Store, Stored, default_folder, write_error
 from geobind.data.content import Digests, FileDigests, digests, first_rows
 from geobind.data.items import Items
 from geobind.encoder import Encoder
 from geobind.errors import DataError, GeobindError, PluginError
+from geobind.features.identity import identity
+from geobind.features.store import FILES, Meta, Store, Stored, default_folder, write_error
 from geobind.progress import track
 from geobind.space.embed import block_size, embed_blocks, hash_seed, prepare
 
@@ -73,7 +73,7 @@ class FeatureCache:
     """Features on disk, keyed by the encoder's identity, the view and each item's content.
 
     Args:
-        folder: Where; by default as :func:`~geobind.bind.features.store.default_folder` has it.
+        folder: Where; by default as :func:`~geobind.features.store.default_folder` has it.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Questions that a space and its results can answer without any training; each answer is a Finding."""
