@@ -227,6 +227,9 @@ class Recipe(Config):
     """The anchor."""
     defaults: dict[str, Any] = Field(default_factory=dict)
     """Keys every stage takes unless it says otherwise; ``optim`` is merged key by key."""
+    training: Literal["staged", "joint"] = "staged"
+    """``staged`` trains one stage after the other; ``joint`` all at the same time: every step sums the losses of a
+    batch of each, and the anchor learns from all of them what any stage lets it learn."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """What is bound, in order."""
 

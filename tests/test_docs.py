@@ -18,6 +18,7 @@ from geobind.plugins import Plugins, get_plugins
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EVALUATION = (ROOT / "docs/evaluation.md").read_text(encoding="utf-8")
 BINDING = (ROOT / "docs/binding.md").read_text(encoding="utf-8")
 
 
@@ -45,7 +46,7 @@ def test_the_plugin_loads(tmp_path):
 
 COMMANDS = [
     line
-    for text in (README, BINDING)
+    for text in (README, BINDING, EVALUATION)
     for block in blocks("sh", text)
     for line in block.splitlines()
     if line.startswith("geobind ")

@@ -1,4 +1,4 @@
-"""Bind the stages of a recipe in order: choose them, refuse what is not ready, run, resume."""
+"""Bind the stages of a recipe, in order or all together: choose them, refuse what is not ready, run, resume."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geobind.bind.features.cache import FeatureCache
 from geobind.bind.interrupt import Interrupted
+from geobind.bind.joint import together
 from geobind.bind.parallel.distributed import World
 from geobind.bind.runs.run import Run
 from geobind.bind.stage import Binding, default_device
 from geobind.errors import SpaceError
+from geobind.features.cache import FeatureCache
 from geobind.plan import Plan, StagePlan
 from geobind.plugins import get_plugins
 from geobind.progress import say
@@ -66,7 +67,7 @@ def bind(
     keep_features: bool = True,
     trackers: Sequence[str] = (),
 ) -> Run:
-    """Bind the stages into the space folder.
+    """Bind the stages into the space folder: one after the other, or together where the recipe's training is joint.
 
     A stage that is the first of the recipe to train the anchor starts a new anchor; so does any bind into an
     empty folder. Towers bound to another anchor become stale.
@@ -113,6 +114,9 @@ def _bind(
     run = Run.unfinished(runs, **settings, writes=world.first) if resume else None
     done = set(run.state["done"]) if run else set()
     todo = [stage for stage in stages if stage.config.name not in done]
+    groups = [[stage] for stage in todo]
+    if plan.recipe.training == "joint" and todo:
+        groups = [together(todo, world)]
     starts_anchor = any(stage.trains_anchor and not stage.requires for stage in todo)
     cache = FeatureCache() if keep_features else _temporary_cache(world)
     fresh = starts_anchor or not (space / "space.json").is_file()
@@ -127,11 +131,13 @@ def _bind(
         run.list_skipped(skipped)
         say(f"{len(skipped)} rows skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")
     try:
-        for stage in todo:
+        for group in groups:
             start = time.monotonic()
-            metrics = binding.bind(stage, run)
-            run.stage_done(stage.config.name, {**metrics, "stage_seconds": time.monotonic() - start})
-            say(_summary(stage, metrics, time.monotonic() - start))
+            metrics = binding.bind(group, run)
+            seconds = time.monotonic() - start
+            _done(run, {name: {**values, "stage_seconds": seconds} for name, values in metrics.items()})
+            for stage in group:
+                say(_summary(stage, metrics[stage.config.name], seconds))
     except Interrupted:
         run.note(status="interrupted")
         raise
@@ -142,6 +148,14 @@ def _bind(
     if binding.record and binding.record.stale:
         say(f"stale now: {', '.join(binding.record.stale)}; bind them again with `geobind bind --stale`")
     return run
+
+
+def _done(run: Run, summaries: dict[str, dict[str, Any]]) -> None:
+    """Record finished stages in one write: a run killed between two would train the rest of a joint training alone."""
+    first, *others = summaries
+    run.state["done"] += others
+    run.state["metrics"] = {**run.state.get("metrics", {}), **{name: summaries[name] for name in others}}
+    run.stage_done(first, summaries[first])
 
 
 def _temporary_cache(world: World) -> FeatureCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 import torch
 
 from geobind import __version__
-from geobind.bind.features.cache import FeatureCache
 from geobind.bind.parallel.distributed import World
 from geobind.bind.parallel.sharding import is_sharded, weights
 from geobind.bind.runs.run import Run
-from geobind.bind.training import StageTraining
+from geobind.bind.training import StageTraining, train
 from geobind.data.items import Dataset
 from geobind.data.pairs import Pairs, match
 from geobind.errors import DataError, RecipeError
+from geobind.features.cache import FeatureCache
 from geobind.loss import Loss
 from geobind.modality import Choice, EncoderSpec
 from geobind.plan import Plan, StagePlan
@@ -148,44 +149,55 @@ class Binding:
 
     # -- running ----------------------------------------------------------------------------------
 
-    def bind(self, stage: StagePlan, run: Run) -> dict[str, Any]:
-        """Train one stage, or just enter its tower when nothing learns, and write the space.
+    def bind(self, stages: Sequence[StagePlan], run: Run) -> dict[str, dict[str, Any]]:
+        """Train a stage, or several at the same time, or just enter towers where nothing learns; write the space.
 
         Returns:
-            The metrics of the last epoch.
+            Stage → the metrics of its last epoch; empty where nothing learns.
         """
-        config = stage.config
-        loss: Loss = stage.loss.build().to(self.device)
-        summary: dict[str, Any] = {}
-        pairs = None
-        if str(config.train) != "none":
-            summary, pairs = self._train(stage, loss, self.pairs(stage, "train"), run)
-        self._write(stage, loss, pairs)
+        losses: dict[str, Loss] = {stage.config.name: stage.loss.build().to(self.device) for stage in stages}
+        learning = [stage for stage in stages if str(stage.config.train) != "none"]
+        trained = self._train(learning, losses, run) if learning else {}
+        for stage in stages:
+            _, pairs = trained.get(stage.config.name, ({}, None))
+            self._write(stage, losses[stage.config.name], pairs)
         self.world.barrier()
-        return summary
+        return {stage.config.name: trained.get(stage.config.name, ({}, None))[0] for stage in stages}
 
-    def _train(self, stage: StagePlan, loss: Loss, pairs: Pairs, run: Run) -> tuple[dict[str, Any], Pairs]:
-        config = stage.config
-        names = self.plan.recipe.anchor.modality, config.modality
+    def _train(
+        self, stages: Sequence[StagePlan], losses: dict[str, Loss], run: Run
+    ) -> dict[str, tuple[dict[str, Any], Pairs]]:
+        """Stage → the metrics of its last epoch, and the pairs that could be read."""
+        anchor = self.plan.recipe.anchor.modality
+        trainings: list[StageTraining] = []
+        for stage in stages:
+            name = stage.config.name
+            trainings.append(
+                StageTraining(
+                    stage.config,
+                    (self.towers[anchor].tower, self.towers[stage.config.modality].tower),
+                    losses[name],
+                    self.cache,
+                    run,
+                    self.world,
+                    self.device,
+                    self.plan.recipe.space.dim,
+                    anchor=trainings[0].learning[0] if trainings else None,
+                    label=f"{name}/" if len(stages) > 1 else "",
+                )
+            )
+        trained = train(trainings, [(self.pairs(stage, "train"), self._validation(stage)) for stage in stages])
+        for stage in stages:
+            for name, choice in ((anchor, self.plan.anchor), (stage.config.modality, stage.encoder)):
+                if is_sharded(self.towers[name].tower):
+                    self._gather(name, choice, stage)
+        return {stage.config.name: found for stage, found in zip(stages, trained, strict=True)}
+
+    def _validation(self, stage: StagePlan) -> Pairs | None:
         try:
-            val = self.pairs(stage, "val")
+            return self.pairs(stage, "val")
         except DataError:
-            val = None
-        training = StageTraining(
-            config,
-            (self.towers[names[0]].tower, self.towers[names[1]].tower),
-            loss,
-            self.cache,
-            run,
-            self.world,
-            self.device,
-            self.plan.recipe.space.dim,
-        )
-        trained = training.train(pairs, val)
-        for name, choice in zip(names, (self.plan.anchor, stage.encoder), strict=True):
-            if is_sharded(self.towers[name].tower):
-                self._gather(name, choice, stage)
-        return trained
+            return None
 
     def _gather(self, name: str, choice: Choice[EncoderSpec], stage: StagePlan) -> None:
         """Put a whole tower in place of one whose weights lie with several processes."""

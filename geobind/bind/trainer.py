@@ -1,7 +1,7 @@
-"""The one loop: every stage of every modality is trained here.
+"""The one loop: every stage of every modality is trained here, one after the other or several at the same time.
 
 All that is random in a step follows from the seed and the step's number, so that an interrupted run
-resumes to the bit. Shapes: P pairs, B batch, D dimensions.
+resumes to the bit. Shapes: B batch, D dimensions.
 """
 
 from __future__ import annotations
@@ -9,42 +9,43 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from geobind.bind.feed.loader import Batches, Prepared, load
-from geobind.bind.feed.sampling import epoch_batches, false_negatives
-from geobind.bind.feed.sides import Side
+from geobind.bind.feed.loader import Prepared
+from geobind.bind.feed.sampling import false_negatives
+from geobind.bind.feed.sides import Rows
 from geobind.bind.gradients import accumulate
 from geobind.bind.interrupt import Interrupted, stop_requests
 from geobind.bind.learn.ema import Ema
-from geobind.bind.learn.learning import Learning, parameter_groups
+from geobind.bind.learn.learning import parameter_groups
 from geobind.bind.learn.schedules import lr_factor
 from geobind.bind.parallel.distributed import World
 from geobind.bind.parallel.sharding import clip_gradients, full_state, load_optimizer, load_parts, reshard, weights
 from geobind.bind.phases import Phases, sentence
 from geobind.bind.precision import Precision
-from geobind.bind.validation import Validator, better, edges_of, positives_of
-from geobind.config import Stage
-from geobind.data.pairs import Pairs
+from geobind.bind.strand import Strand
+from geobind.bind.validation import better, positives_of
 from geobind.errors import DataError, GeobindError
-from geobind.loss import Loss
 from geobind.progress import say
 from geobind.space.embed import hash_seed
 
 Log = Callable[[dict[str, Any]], None]
 Save = Callable[[int, dict[str, Any]], None]
+Drawn = tuple[Rows, Prepared]
+"""A strand's pairs of one step ``[B, 2]``, and this process's share of them, ready to be embedded."""
 TOLD = ("loss", "val_loss", "val_recall@10", "val_median_rank", "unreadable")
 """What of an epoch's metrics its line tells; all of them are logged."""
 AVERAGED = ("loss", "grad_norm", "false_negatives")
-"""What an epoch reports the mean over its steps of."""
+"""What an epoch reports the mean over its steps of; of several strands, the sums of their losses and counts."""
+OWN = ("loss", "false_negatives")
+"""What of it each of several strands has for itself as well."""
 CHECKED_EVERY = 20
 """Steps between looks at whether the loss is finite on a GPU, which must be waited for; a CPU is asked every step."""
 
@@ -70,60 +71,53 @@ class Best:
 
 
 class Trainer:
-    """Trains what the two sides let learn, against one loss.
+    """Trains what the sides of its strands let learn, against the sum of their losses.
+
+    An epoch is as many steps as the strand with the most batches has, the first of such; the others begin anew
+    whenever they have met all their pairs. That strand's ``optim.epochs`` is how many epochs there are. Every part
+    learns as the ``optim`` of its own stage says, over the steps of the whole; the anchor as the first one says. What
+    there is only one of (gradient clipping, the moving average, when to save, what to keep) is the first one's.
 
     Args:
-        config: The stage.
-        pairs: Training pairs.
-        sides: Anchor and modality over their items.
-        learning: What of either tower learns.
-        loss: The loss; its parameters learn too.
-        validator: Measures the validation split, or None.
+        strands: One, or several that share the anchor's tower.
         precision: Arithmetic of the towers.
         world: The processes that share each batch.
-        device: Where towers and loss live.
+        device: Where towers and losses live.
         dim: Dimensions D of the space.
     """
 
-    def __init__(
-        self,
-        config: Stage,
-        pairs: Pairs,
-        sides: tuple[Side, Side],
-        learning: tuple[Learning, Learning],
-        loss: Loss,
-        validator: Validator | None,
-        *,
-        precision: Precision,
-        world: World,
-        device: str,
-        dim: int,
-    ) -> None:
-        self.config, self.pairs, self.sides, self.learning = config, pairs, sides, learning
-        self.loss, self.validator = loss, validator
+    def __init__(self, strands: Sequence[Strand], *, precision: Precision, world: World, device: str, dim: int) -> None:
+        self.strands, self.config = tuple(strands), strands[0].config
         self.precision, self.world, self.device, self.dim = precision, world, device, dim
-        optim = config.optim
-        self.batches_per_epoch = max(1, len(pairs) // optim.batch_size)
-        self.total_steps = optim.epochs * self.batches_per_epoch
-        share = world.largest_share(min(optim.batch_size, len(pairs)))
-        self.chunks = math.ceil(share / (optim.micro_batch or share))
-        for own in learning:
-            reshard(own.tower)
-        named = zip(("anchor", "modality"), learning, strict=True)
-        self.parts = {f"{side}.{part}": module for side, own in named for part, module in own.parts().items()}
-        self.parts["loss"] = loss
+        self.name = " + ".join(strand.config.name for strand in strands)
+        longest = max(strands, key=lambda strand: strand.batches_per_epoch)
+        self.epochs, self.batches_per_epoch = longest.config.optim.epochs, longest.batches_per_epoch
+        self.total_steps = self.epochs * self.batches_per_epoch
+        self.parts: dict[str, nn.Module] = {}
+        groups: list[dict[str, Any]] = []
+        factors: list[Callable[[int], float]] = []
+        for strand in strands:
+            for own in strand.learning:
+                reshard(own.tower)
+            optim = strand.config.optim
+            new = {name: part for name, part in strand.parts().items() if name not in self.parts}
+            self.parts |= new
+            for group in parameter_groups(new, optim):
+                groups.append({**group, "betas": optim.betas, "eps": optim.eps})
+                factors.append(lr_factor(optim, self.total_steps))
         self.parameters = [p for part in self.parts.values() for p in part.parameters() if p.requires_grad]
-        groups = parameter_groups(self.parts, optim)
-        self.optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
-        self.scheduler = LambdaLR(self.optimizer, lr_factor(optim, self.total_steps))
-        self.ema = Ema(self.parts, optim.ema) if optim.ema is not None else None
-        self.edges = edges_of(pairs, device)
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.scheduler = LambdaLR(self.optimizer, factors)
+        self.ema = Ema(self.parts, self.config.optim.ema) if self.config.optim.ema is not None else None
+        self.validated = [(s, s.validator) for s in strands if s.validator is not None]
         self.phases = Phases(device)
-        self.sums = torch.zeros(len(AVERAGED), dtype=torch.float64, device=device)
+        self.averaged = [*AVERAGED, *(f"{strand.label}{name}" for strand in strands if strand.label for name in OWN)]
+        self.sums = torch.zeros(len(self.averaged), dtype=torch.float64, device=device)
         self.at = Position()
         self.best = Best()
         self.metrics: dict[str, Any] = {}
         self.unreadable: dict[tuple[int, int], str] = {}
+        """(side, row) → why; the sides of strand n are 2 n and 2 n + 1."""
 
     @property
     def step(self) -> int:
@@ -151,11 +145,13 @@ class Trainer:
         policy = self.config.checkpoints
         saved_at, saved_step = time.monotonic(), self.step
         with stop_requests() as stop_asked:
-            while self.at.epoch < self.config.optim.epochs and not self._waited_enough():
+            while self.at.epoch < self.epochs and not self._waited_enough():
                 start, done = time.perf_counter(), 0
-                for prepared in self._prepared(save):
-                    done += self._train(prepared)
-                    advance(len(self.batches[self.at.step - 1]))
+                for drawn in self._drawn(save):
+                    self._train(drawn)
+                    pairs = sum(len(rows) for rows, _ in drawn)
+                    done += pairs
+                    advance(pairs)
                     if self.at.step == self.batches_per_epoch:
                         self._end_epoch(log, done, time.perf_counter() - start)
                     if policy.every_steps is None:
@@ -172,98 +168,108 @@ class Trainer:
                         raise Interrupted
         return self._finish()
 
-    def _prepared(self, save: Save) -> Iterator[Prepared]:
-        """The batches that are left of the epoch, this process's share of each; waiting for them counts as data."""
-        for own in self.learning:
-            own.train_mode(True)
-        self.loss.train()
-        epoch = self.at.epoch
-        rng = np.random.default_rng((self.config.seed, epoch))
-        self.batches = epoch_batches(self.pairs, self.config.optim.batch_size, self.config.sampling, rng)
-        shares = [rows[self.world.share(len(rows))] for rows in self.batches]
-        batches = Batches(self.sides, shares, self.chunks, hash_seed(self.config.seed, epoch))
-        ahead = load(batches, first=self.at.step, workers=self.config.workers)
-        try:
-            for _ in range(self.at.step, self.batches_per_epoch):
+    def _drawn(self, save: Save) -> Iterator[list[Drawn]]:
+        """What is left of the epoch, step by step: a batch of every strand; waiting for them counts as data."""
+        for strand in self.strands:
+            strand.train_mode()
+            strand.loss.train()
+        with ExitStack() as stack:
+            left = self.batches_per_epoch - self.at.step
+            ahead = [stack.enter_context(closing(strand.batches(self.step, left))) for strand in self.strands]
+            for _ in range(left):
                 with self.phases("data"):
-                    prepared = self._next(ahead, save)
-                yield prepared
-        finally:
-            ahead.close()
+                    drawn = self._next(ahead, save)
+                yield drawn
 
-    def _next(self, ahead: Iterator[Prepared], save: Save) -> Prepared:
-        """The next batch; when there is none to be had, the state is saved before the run ends."""
+    def _next(self, ahead: Sequence[Iterator[Drawn]], save: Save) -> list[Drawn]:
+        """The next batches; when there are none to be had, the state is saved before the run ends."""
         try:
-            prepared = next(ahead)
-            self._note_unreadable(prepared)
+            drawn = [next(batches) for batches in ahead]
+            for number, (_, prepared) in enumerate(drawn):
+                self._note_unreadable(number, prepared)
         except GeobindError:
             if self.world.size == 1:  # of several processes, not all are between two steps
                 save(self.step, self.state())
             raise
-        return prepared
+        return drawn
 
-    def _train(self, prepared: Prepared) -> int:
-        """One step; returns its number of pairs."""
-        rows = self.batches[self.at.step]
-        if not len(prepared.rows) and self.world.size == 1:  # not one of them could be read
-            self.at.step += 1
-            return len(rows)
+    def _train(self, drawn: Sequence[Drawn]) -> None:
+        """One step."""
+        if not any(len(prepared.rows) for _, prepared in drawn) and self.world.size == 1:
+            self.at.step += 1  # not one of them could be read
+            return
         self.optimizer.zero_grad(set_to_none=True)
-        value = self.gradients(prepared)
+        values = self.gradients(drawn)
         with self.phases("optimiser"):
             norm = clip_gradients(self.parameters, self.config.optim.grad_clip)
-            self.sums += torch.stack(
-                [value.double(), norm.double(), self.sums.new_tensor(false_negatives(self.pairs, rows))]
-            )
+            wrong = [
+                self.sums.new_tensor(false_negatives(strand.pairs, rows))
+                for strand, (rows, _) in zip(self.strands, drawn, strict=True)
+            ]
+            own = [x for strand, *pair in zip(self.strands, values, wrong, strict=True) if strand.label for x in pair]
+            self.sums += torch.stack([torch.stack(values).sum(), norm.double(), torch.stack(wrong).sum(), *own])
             if self.device == "cpu" or self.step % CHECKED_EVERY == 0:
                 self._check_finite()
             self.optimizer.step()
             self.scheduler.step()
-            self.loss.clamp()
+            for strand in self.strands:
+                strand.loss.clamp()
             if self.ema is not None:
                 self.ema.update()
         self.at.step += 1
-        return len(rows)
 
-    def gradients(self, prepared: Prepared) -> Tensor:
-        """Add the whole batch's gradient to all that learns, on every rank; returns the loss."""
-        value = accumulate(
-            self.sides,
-            self.loss,
-            prepared.chunks,
-            positives_of(self.pairs, prepared.rows, self.edges, self.device),
-            seed=hash_seed(self.config.seed, self.at.epoch, self.at.step, 1),
-            dim=self.dim,
-            precision=self.precision,
-            world=self.world,
-            phases=self.phases,
-            device=self.device,
-        )
+    def gradients(self, drawn: Sequence[Drawn]) -> list[Tensor]:
+        """Add the whole batches' gradients to all that learns, on every rank; returns each strand's loss, float64."""
+        values = []
+        for number, (strand, (_, prepared)) in enumerate(zip(self.strands, drawn, strict=True)):
+            if not len(prepared.rows) and self.world.size == 1:
+                values.append(self.sums.new_zeros(()))
+                continue
+            value = accumulate(
+                strand.sides,
+                strand.loss,
+                prepared.chunks,
+                positives_of(strand.pairs, prepared.rows, strand.edges, self.device),
+                seed=hash_seed(strand.config.seed, self.at.epoch, self.at.step, 1 + number),
+                dim=self.dim,
+                precision=self.precision,
+                world=self.world,
+                phases=self.phases,
+                device=self.device,
+            )
+            values.append(value.double())
         with self.phases("backward"):
             self.world.sum_gradients(self.parameters)
-        return value
+        return values
 
     def _check_finite(self) -> None:
         """Raises GeobindError when a loss of this epoch was not finite; nothing is saved then."""
         if not math.isfinite(total := self.sums[0].item()):
             raise GeobindError(
                 f"the loss is {total}",
-                where=f"stage {self.config.name!r}, epoch {self.at.epoch + 1}, step {self.at.step}",
+                where=f"stage {self.name!r}, epoch {self.at.epoch + 1}, step {self.at.step}",
                 fix="Lower optim.lr, or use precision fp32. The last checkpoint is from before it.",
             )
 
-    def _note_unreadable(self, prepared: Prepared) -> None:
-        """Count items that cannot be read; each is told once, and too many end the run."""
+    def _note_unreadable(self, number: int, prepared: Prepared) -> None:
+        """Count items of a strand that cannot be read; each is told once, and too many end the run."""
+        strand = self.strands[number]
         for side, row, message in prepared.unreadable:
-            if (side, row) not in self.unreadable:
-                self.unreadable[side, row] = message
-                share = sum(s == side for s, _ in self.unreadable) / len(self.sides[side].items)
-                if share > self.config.max_unreadable:
+            at = 2 * number + side, row
+            if at not in self.unreadable:
+                self.unreadable[at] = message
+                share = sum(s == at[0] for s, _ in self.unreadable) / len(strand.sides[side].items)
+                if share > strand.config.max_unreadable:
                     raise DataError(
                         f"{message} That is {share:.1%} of the items, more than max_unreadable",
-                        where=f"stage {self.config.name!r}, {self.sides[side].items.modality}",
+                        where=f"stage {strand.config.name!r}, {strand.sides[side].items.modality}",
                     )
                 say(f"left out: {message}")
+
+    def unreadable_of(self, strand: Strand) -> list[str]:
+        """What could not be read in one strand."""
+        number = self.strands.index(strand)
+        return [message for (side, _), message in self.unreadable.items() if side // 2 == number]
 
     # -- the end of an epoch ----------------------------------------------------------------------
 
@@ -273,47 +279,51 @@ class Trainer:
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "step": self.step,
-            **dict(zip(AVERAGED, (self.sums / self.batches_per_epoch).tolist(), strict=True)),
+            **dict(zip(self.averaged, (self.sums / self.batches_per_epoch).tolist(), strict=True)),
             "lr": self.scheduler.get_last_lr()[0],
-            **self.loss.report(),
+            **{f"{s.label}{name}": value for s in self.strands for name, value in s.loss.report().items()},
             "pairs_per_s": pairs / seconds,
             "seconds": seconds,
         }
         self.sums.zero_()
-        if self.validator is not None and (
-            epoch == self.config.optim.epochs or epoch % self.config.validation.every == 0
-        ):
+        if self.validated and (epoch == self.epochs or epoch % self.config.validation.every == 0):
             with self.phases("validation"):
-                metrics |= self._validate(self.validator, epoch)
-        if unreadable := self.world.union(self.unreadable):
-            metrics["unreadable"] = len(unreadable)
+                metrics |= self._validate(epoch)
+        unreadable = self.world.union(self.unreadable)
+        for number, strand in enumerate(self.strands):
+            if count := sum(side // 2 == number for side, _ in unreadable):
+                metrics[f"{strand.label}unreadable"] = count
         spent = self.phases.report()
         self.metrics = metrics | spent
         self.at = Position(epoch)
         log(self.metrics)
-        shown = {name: metrics[name] for name in TOLD if name in metrics}
         total = seconds + spent.get("time_validation", 0.0)
-        say(
-            f"{self.config.name} {epoch}/{self.config.optim.epochs}: "
-            + ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
-            + f"; {total:.1f} s: {sentence(spent, total)}"
-        )
+        told = []
+        for strand in self.strands:
+            own = strand.own(metrics)
+            shown = ", ".join(f"{name} {own[name]:.4g}" for name in TOLD if name in own)
+            told.append(f"{strand.config.name} {epoch}/{self.epochs}: {shown}")
+        say(f"{' | '.join(told)}; {total:.1f} s: {sentence(spent, total)}")
 
-    def _validate(self, validator: Validator, epoch: int) -> dict[str, float]:
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Each strand's figures on its validation split; the mean of their chosen metric tells the best epoch."""
         self.world.share_buffers(self.parts.values())
-        for own in self.learning:
-            own.train_mode(False)
+        for strand in self.strands:
+            strand.train_mode(False)
+        measured: dict[str, float] = {}
         with self.ema.applied() if self.ema is not None else nullcontext():
-            measured = validator.measure()
+            for strand, validator in self.validated:
+                measured |= {f"{strand.label}{name}": value for name, value in validator.measure().items()}
             metric = self.config.validation.metric
-            value = measured[f"val_{metric}"]
+            values = [measured[f"{strand.label}val_{metric}"] for strand, _ in self.validated]
+            value = math.fsum(values) / len(values)
             if better(metric, value, self.best.value):
                 keep = self.config.validation.keep == "best"
                 self.best = Best(epoch, value, copy.deepcopy(self._weights()) if keep else {})
             else:
                 self.best.waited += 1
-        for own in self.learning:
-            own.train_mode(True)
+        for strand in self.strands:
+            strand.train_mode()
         return measured
 
     def _waited_enough(self) -> bool:
@@ -324,7 +334,7 @@ class Trainer:
         """Leave the weights that the stage shall end with in the towers."""
         if self._waited_enough():
             metric = self.config.validation.metric
-            say(f"{self.config.name}: no better {metric} since epoch {self.best.epoch}; ended early")
+            say(f"{self.name}: no better {metric} since epoch {self.best.epoch}; ended early")
         if self.best.parts:
             load_parts(self.parts, self.best.parts)
             self.metrics = {**self.metrics, "kept_epoch": self.best.epoch}

@@ -1,8 +1,8 @@
-"""Train one stage: from towers and pairs to sides, trainer, and towers that have learnt."""
+"""Train a stage, or several at the same time: from towers and pairs to trainer, and towers that have learnt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geobind.bind.features.cache import FeatureCache, Features
 from geobind.bind.feed.sides import Side, make_side
 from geobind.bind.learn.learning import Learning
 from geobind.bind.parallel.distributed import World
 from geobind.bind.parallel.sharding import shard
 from geobind.bind.precision import Precision, choose_precision
 from geobind.bind.runs.run import Run
+from geobind.bind.strand import Strand
 from geobind.bind.trainer import Trainer
 from geobind.bind.validation import Validator
 from geobind.config import STORED, Stage
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs
 from geobind.errors import DataError, RecipeError
+from geobind.features.cache import FeatureCache, Features
 from geobind.loss import Loss
 from geobind.progress import say, track
 from geobind.space.embed import hash_seed
@@ -43,6 +44,8 @@ class StageTraining:
         world: The processes that share the work.
         device: Where training happens.
         dim: Dimensions of the space.
+        anchor: What of the anchor's tower learns, where another stage of a joint training has made it ready.
+        label: Tells the stages of a joint training apart; see :class:`geobind.bind.strand.Strand`.
     """
 
     config: Stage
@@ -53,11 +56,14 @@ class StageTraining:
     world: World
     device: str
     dim: int
+    anchor: Learning | None = None
+    label: str = ""
 
     def __post_init__(self) -> None:
         config = self.config
         torch.manual_seed(hash_seed(config.seed, 0))  # adapters are drawn
-        self.learning = self._learning(config.train.anchor, 0), self._learning(config.train.modality, 1)
+        anchor = self.anchor or self._learning(config.train.anchor, 0)
+        self.learning = anchor, self._learning(config.train.modality, 1)
         if self.world.size > 1 and config.optim.parallel == "fsdp":
             for tower, learn in zip(self.towers, (config.train.anchor, config.train.modality), strict=True):
                 if learn == "lora":
@@ -75,15 +81,17 @@ class StageTraining:
             compile=optim.compile,
         )
 
-    def train(self, pairs: Pairs, val: Pairs | None) -> tuple[dict[str, Any], Pairs]:
-        """Train on the pairs, from the stage's checkpoint if there is one.
+    def strand(self, pairs: Pairs, val: Pairs | None, precision: Precision | None = None) -> tuple[Strand, Precision]:
+        """Both sides over what can be read of the pairs, ready to be trained, and the arithmetic of the towers.
 
-        Returns:
-            The metrics of the last epoch, and the pairs that could be read.
+        Args:
+            pairs: Training pairs.
+            val: Validation pairs, or None.
+            precision: That of the stages trained with this one; chosen here when None.
         """
-        config, run = self.config, self.run
+        config = self.config
         pairs, sides = self._sides(pairs, training=True)
-        precision = self._precision(pairs, sides)
+        precision = precision or self._precision(pairs, sides)
         validator = None
         if val is None:
             say(f"{config.name}: no validation pairs, so nothing is validated")
@@ -99,36 +107,18 @@ class StageTraining:
                 self.world,
                 self.device,
             )
-        trainer = Trainer(
+        strand = Strand(
             config,
             pairs,
             sides,
             self.learning,
             self.loss,
             validator,
-            precision=precision,
             world=self.world,
             device=self.device,
-            dim=self.dim,
+            label=self.label,
         )
-        if (state := run.checkpoint(config.name)) is not None:
-            trainer.restore(state)
-            say(f"{config.name}: resumed at epoch {trainer.at.epoch + 1}, step {trainer.at.step}")
-        run.rewind(config.name, trainer.step)
-
-        def log(values: dict[str, Any]) -> None:
-            run.log(config.name, values)
-            if trainer.unreadable:
-                run.list_unreadable(config.name, list(trainer.unreadable.values()))
-
-        left = (trainer.total_steps - trainer.step) * min(config.optim.batch_size, len(pairs))
-        with track(f"bind {config.name}", left, "pairs") as advance:
-            metrics = trainer.run(
-                log, lambda step, state: run.save_checkpoint(config.name, step, state, config.checkpoints.keep), advance
-            )
-        for own in self.learning:
-            own.finish()
-        return metrics, pairs
+        return strand, precision
 
     def _sides(self, pairs: Pairs, *, training: bool) -> tuple[Pairs, tuple[Side, Side]]:
         """Both sides over the items of a split, without those whose features cannot be computed."""
@@ -193,6 +183,48 @@ class StageTraining:
             self.run.note(precision={**chosen, name: precision.name})
             say(f"{name}: precision {precision.name} ({precision.reason})")
         return precision
+
+
+def train(
+    trainings: Sequence[StageTraining], data: Sequence[tuple[Pairs, Pairs | None]]
+) -> list[tuple[dict[str, Any], Pairs]]:
+    """Train one stage, or several at the same time, from their checkpoint if there is one.
+
+    Args:
+        trainings: The stages; several have the anchor's :class:`Learning` in common. Their checkpoint is in the first
+            one's folder.
+        data: Training and validation pairs of each.
+
+    Returns:
+        The metrics of the last epoch, and the pairs that could be read, of each.
+    """
+    first, precision = trainings[0], None
+    strands: list[Strand] = []
+    for training, (pairs, val) in zip(trainings, data, strict=True):
+        strand, precision = training.strand(pairs, val, precision)
+        strands.append(strand)
+    assert precision is not None  # noqa: S101 — there is at least one
+    run, name, keep = first.run, first.config.name, first.config.checkpoints.keep
+    trainer = Trainer(strands, precision=precision, world=first.world, device=first.device, dim=first.dim)
+    if (state := run.checkpoint(name)) is not None:
+        trainer.restore(state)
+        say(f"{trainer.name}: resumed at epoch {trainer.at.epoch + 1}, step {trainer.at.step}")
+    for strand in strands:
+        run.rewind(strand.config.name, trainer.step)
+
+    def log(values: dict[str, Any]) -> None:
+        for strand in strands:
+            run.log(strand.config.name, strand.own(values))
+            if unreadable := trainer.unreadable_of(strand):
+                run.list_unreadable(strand.config.name, unreadable)
+
+    left = (trainer.total_steps - trainer.step) * sum(strand.batch for strand in strands)
+    with track(f"bind {trainer.name}", left, "pairs") as advance:
+        metrics = trainer.run(log, lambda step, state: run.save_checkpoint(name, step, state, keep), advance)
+    for training in trainings:
+        for own in training.learning:
+            own.finish()
+    return [(strand.own(metrics), strand.pairs) for strand in strands]
 
 
 def small_work(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from geobind.cli import bind, cache, demo, doctor, evaluate, plugins, runs, stages
+from geobind.cli import ablate, bind, cache, compare, demo, doctor, evaluate, plugins, runs, stages
 from geobind.errors import GeobindError
 
 EXIT_MISTAKE = 2
@@ -30,6 +30,8 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(runs.app, name="runs")
 app.command("bind")(bind.bind)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("ablate")(ablate.ablate)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

@@ -17,7 +17,7 @@ def demo(
 ) -> None:
     """Bind text, elevation, location, ground and audio to satellite tiles, evaluate all pairs, write the report."""
     from geobind.bind.binder import bind
-    from geobind.cli.evaluate import report_all_pairs
+    from geobind.cli.questions import Questions, report
     from geobind.plan import load_plan
     from geobind.plugins import get_plugins
 
@@ -25,5 +25,5 @@ def demo(
     plan = load_plan(recipe, get_plugins())
     space = out / SPACES / plan.name
     bind(plan, plan.stages, space=space, runs=out / RUNS)
-    report_all_pairs(space, overrides=[], out=out / REPORTS / plan.name)
+    report(space, Questions(all_pairs=True), [], out / REPORTS / plan.name)
     typer.echo(f"done in {time.monotonic() - start:.0f} s; open {out / REPORTS / plan.name}/report.html in a browser")

@@ -58,7 +58,8 @@ class Pairs:
         if self.edges is None:
             return _partners(self.label_a, self.label_b, rng)
         shuffled = self.edges[rng.permutation(len(self.edges))]
-        return shuffled[np.unique(shuffled[:, 0], return_index=True)[1], 1]
+        first = np.unique(shuffled[:, 0], return_index=True)[1]
+        return np.asarray(shuffled[first, 1])
 
     def ids(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids ``[P]`` of both sides of drawn pairs ``rows [P, 2]``.

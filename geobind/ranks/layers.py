@@ -12,7 +12,7 @@ from geobind.ranks.ties import TIE_WIDTH, Ties, before
 from geobind.ranks.tiles import Floats, Tile, cosines, count_columns, count_rows, padded
 
 DOUBT = 2e-6
-"""How far a float32 cosine of unit vectors may lie from the truth; some 4 times what was seen at 512 dimensions."""
+"""How far a float32 cosine of unit vectors may lie from the truth: 3 times the most seen, in 64 to 4096 dimensions."""
 ROW_COST = 40
 """Layers that take as long as sorting the query's whole row."""
 

@@ -17,7 +17,7 @@ from geobind.ranks.rows import Places, nearest_km, ranks_by_sorting
 from geobind.ranks.ties import Ties, check_ties
 from geobind.ranks.tiles import Floats, short_buffers, tiles
 
-CHUNK = 1024
+CHUNK = 768
 """Rows of the similarity matrix that exist at a time."""
 
 

@@ -18,9 +18,9 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-WIDTH = 2048
+WIDTH = 1024
 """Columns of a tile."""
-BUFFER = 1024
+BUFFER = 512
 """Elements that numpy's buffer shall hold; see :func:`short_buffers`."""
 LANES = 128
 """Words of eight flags that are summed at a time; each flag's byte holds a sum of up to 255."""

@@ -81,7 +81,7 @@ def test_bind_evaluate_and_rebind_from_the_command_line(recipe, tmp_path):
     out = geobind("evaluate", "--all-pairs", cwd=tmp_path).stdout
     assert "toy_a" in out
     report = json.loads((tmp_path / "reports/toy/results.json").read_text())
-    assert len(report["results"]) == 6
+    assert len(report["all_pairs"]["results"]) == 6
     for name in ("results.csv", "report.md", "report.html", "matrix.png"):
         assert (tmp_path / "reports/toy" / name).stat().st_size > 100
 

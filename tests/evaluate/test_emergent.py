@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from geobind.errors import DataError
-from geobind.evaluate.questions import emergent_picture
-from geobind.evaluate.questions.emergent import emergent, spearman
-from geobind.evaluate.questions.relations import relations
+from geobind.evaluate.emergent import picture as emergent_picture
+from geobind.evaluate.emergent.question import emergent, spearman
+from geobind.evaluate.emergent.relations import relations
 from geobind.evaluate.results import AllPairs
 from geobind.evaluate.retrieval import all_pairs
 from geobind.evaluate.subject import Subject

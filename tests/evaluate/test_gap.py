@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geobind.errors import DataError, GeobindError, SpaceError
-from geobind.evaluate.questions import gap as gap_module
-from geobind.evaluate.questions import gap_pictures
-from geobind.evaluate.questions.gap import gap
-from geobind.evaluate.questions.gap_pictures import plane
-from geobind.evaluate.questions.geometry import (
+from geobind.evaluate.gap import gap
+from geobind.evaluate.gap import pictures as gap_pictures
+from geobind.evaluate.gap import question as gap_module
+from geobind.evaluate.gap.geometry import (
     between,
     effective_rank,
     hubs,
@@ -22,6 +21,7 @@ from geobind.evaluate.questions.geometry import (
     uniform_on_sphere,
     uniformity,
 )
+from geobind.evaluate.gap.pictures import plane
 from geobind.evaluate.subject import Subject
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from geobind.errors import DataError, GeobindError
-from geobind.evaluate.questions import regions_pictures, worldmap
-from geobind.evaluate.questions.groups import blocks, corner, main_climates, wilson
-from geobind.evaluate.questions.regions import regions
-from geobind.evaluate.questions.worldmap import Cell, View, backdrop, bearing
+from geobind.evaluate.regions import pictures as regions_pictures
+from geobind.evaluate.regions import regions, worldmap
+from geobind.evaluate.regions.groups import blocks, corner, main_climates, wilson
+from geobind.evaluate.regions.worldmap import Cell, View, backdrop, bearing
 from geobind.evaluate.retrieval import all_pairs
 from geobind.evaluate.subject import Subject
 

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geobind.bind.features.cache import Features
 from geobind.data.items import Items
 from geobind.encoder import Batch
 from geobind.errors import DataError
+from geobind.features.cache import Features
 from geobind.space.embed import embed
 from geobind.space.heads import Tower
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from geobind.evaluate.emergent.relations import aside
 from geobind.evaluate.findings import Measure
 from geobind.evaluate.intervals import Interval
-from geobind.evaluate.questions.relations import aside
 from geobind.evaluate.report.stored import plain
 from geobind.evaluate.results import Protocol
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from geobind.evaluate.emergent.relations import Relation
 from geobind.evaluate.findings import Picture
 from geobind.evaluate.plots import figure, heading, png, style
-from geobind.evaluate.questions.relations import Relation
 from geobind.evaluate.report.overview import times
 from geobind.palette import GREY, INK, LIGHT, SERIES, hexadecimal
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geobind.errors import DataError
+from geobind.evaluate.emergent.picture import draw
+from geobind.evaluate.emergent.relations import Relation, relations
 from geobind.evaluate.findings import Finding, Measure, Table
 from geobind.evaluate.intervals import METHOD
-from geobind.evaluate.questions.emergent_picture import draw
-from geobind.evaluate.questions.relations import Relation, relations
 from geobind.evaluate.report.overview import percent, times
 from geobind.evaluate.results import AllPairs
 

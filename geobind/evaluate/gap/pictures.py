@@ -11,8 +11,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from geobind.evaluate.findings import Picture
+from geobind.evaluate.gap.geometry import Between, Floats
 from geobind.evaluate.plots import figure, heading, png, style
-from geobind.evaluate.questions.geometry import Between, Floats
 from geobind.palette import GREY, INK, LIGHT, SERIES, hexadecimal
 
 SHOWN = 600

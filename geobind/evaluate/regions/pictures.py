@@ -9,9 +9,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from geobind.evaluate.findings import Picture
 from geobind.evaluate.plots import figure, heading, png, style
-from geobind.evaluate.questions import worldmap
-from geobind.evaluate.questions.groups import LEAST, Group, corner
-from geobind.evaluate.questions.worldmap import Cell, View
+from geobind.evaluate.regions import worldmap
+from geobind.evaluate.regions.groups import LEAST, Group, corner
+from geobind.evaluate.regions.worldmap import Cell, View
 from geobind.palette import GREY, INK, LIGHT, SERIES, hexadecimal
 
 MOST = 30

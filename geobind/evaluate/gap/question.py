@@ -12,9 +12,7 @@ import numpy as np
 from geobind.data.pairs import Pairs
 from geobind.errors import DataError, GeobindError, SpaceError, nearest
 from geobind.evaluate.findings import Finding, Value
-from geobind.evaluate.questions.gap_pictures import draw_modalities, draw_pairs, draw_plane
-from geobind.evaluate.questions.gap_words import NOTES, SAMPLE, Cloud, Meeting, measures, sentences, tables
-from geobind.evaluate.questions.geometry import (
+from geobind.evaluate.gap.geometry import (
     NEIGHBOURS,
     Floats,
     between,
@@ -23,6 +21,8 @@ from geobind.evaluate.questions.geometry import (
     uniform_on_sphere,
     uniformity,
 )
+from geobind.evaluate.gap.pictures import draw_modalities, draw_pairs, draw_plane
+from geobind.evaluate.gap.words import NOTES, SAMPLE, Cloud, Meeting, measures, sentences, tables
 from geobind.evaluate.results import Side
 from geobind.evaluate.subject import Subject
 from geobind.evaluate.subsets import split_hash
@@ -35,7 +35,7 @@ def gap(subject: Subject, modalities: Sequence[str] | None = None, *, seed: int 
         subject: The space and its data; its split is looked at.
         modalities: Limit to these; every modality of the space when None.
         seed: Of the samples for uniformity, where a modality has more than
-            :data:`~geobind.evaluate.questions.gap_words.SAMPLE` items, and for the picture.
+            :data:`~geobind.evaluate.gap.words.SAMPLE` items, and for the picture.
 
     Raises:
         GeobindError: An unknown modality, or fewer than two that can be embedded.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from geobind.evaluate.emergent.relations import aside
 from geobind.evaluate.findings import Measure, Table, Value
-from geobind.evaluate.questions.groups import LEAST, Group, corner
-from geobind.evaluate.questions.relations import aside
-from geobind.evaluate.questions.worldmap import bearing
+from geobind.evaluate.regions.groups import LEAST, Group, corner
+from geobind.evaluate.regions.worldmap import bearing
 from geobind.evaluate.report.overview import percent
 from geobind.evaluate.results import Protocol
 

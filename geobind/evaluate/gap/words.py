@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from geobind.evaluate.findings import Measure, Table, Value
-from geobind.evaluate.questions.geometry import NEIGHBOURS, SCALE, Between, Hubs
+from geobind.evaluate.gap.geometry import NEIGHBOURS, SCALE, Between, Hubs
 
 SAMPLE = 4000
 """Items that uniformity is taken over, at most; all pairs among them."""

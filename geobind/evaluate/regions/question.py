@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from geobind.errors import DataError, GeobindError, nearest
+from geobind.evaluate.emergent.relations import aside
 from geobind.evaluate.findings import Finding
-from geobind.evaluate.questions.groups import LEAST, Fates, blocks, main_climates
-from geobind.evaluate.questions.regions_pictures import draw_map, draw_tag
-from geobind.evaluate.questions.regions_words import Direction, measures, rows, sentences, tables
-from geobind.evaluate.questions.relations import aside
+from geobind.evaluate.regions.groups import LEAST, Fates, blocks, main_climates
+from geobind.evaluate.regions.pictures import draw_map, draw_tag
+from geobind.evaluate.regions.words import Direction, measures, rows, sentences, tables
 from geobind.evaluate.results import AllPairs
 from geobind.evaluate.subject import Subject
 
