@@ -13,6 +13,7 @@ import argparse
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from paired import machine, paired, report
 
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs
-from geobind.ranks import rank_both
+from geobind.evaluate.intervals import intervals
+from geobind.evaluate.scores import KS, chance, measured, per_query
+from geobind.ranks import Ranking, rank_both
 
 K = 10
 Vectors = NDArray[np.float32]
@@ -72,17 +75,30 @@ def against_products(n: int, dim: int, runs: int) -> None:
 
     print(f"\n6 pairs of {n:,} × {n:,} items, {dim}-d, both directions")
     figures = paired(
-        {"products by 512 rows": by_rows, "products in tiles": in_tiles, "geobind": lambda: rank_all(sides, pairs)},
+        {
+            "products by 512 rows": by_rows,
+            "products in tiles": in_tiles,
+            "geobind, ranks": lambda: rank_all(sides, pairs),
+            "geobind, all figures with intervals and chance": lambda: rank_all(sides, pairs, summarise),
+        },
         runs,
     )
     faster = min(("products by 512 rows", "products in tiles"), key=lambda name: float(np.median(figures[name])))
     report(figures, faster)
 
 
-def rank_all(sides: list[Vectors], pairs: Pairs) -> None:
+def rank_all(sides: list[Vectors], pairs: Pairs, then: Callable[[Ranking, Pairs], object] = lambda *_: None) -> None:
     """Both directions of all pairs."""
     for a, b in combinations(sides, 2):
-        rank_both(a, b, pairs)
+        for ranking in rank_both(a, b, pairs, ks=KS):
+            then(ranking, pairs)
+
+
+def summarise(ranking: Ranking, pairs: Pairs) -> None:
+    """What ``geobind evaluate`` does with ranks."""
+    measured(ranking)
+    chance(ranking.positives, ranking.gallery)
+    intervals(per_query(ranking), pairs.a.place)
 
 
 def peak(n: int, dim: int) -> str:

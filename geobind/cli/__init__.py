@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from geobind.cli import ablate, bind, cache, compare, demo, doctor, evaluate, plugins, runs, stages
+from geobind.cli import ablate, benchmarks, bind, cache, compare, demo, doctor, evaluate, plugins, runs, stages
 from geobind.errors import GeobindError
 
 EXIT_MISTAKE = 2
@@ -28,6 +28,7 @@ app.add_typer(stages.app, name="stages")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(cache.app, name="cache")
 app.add_typer(runs.app, name="runs")
+app.add_typer(benchmarks.app, name="benchmarks")
 app.command("bind")(bind.bind)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -218,7 +218,8 @@ def _source(subject: Subject, asked: Questions) -> Source:
             fix="Add one of `--root FOLDER` and `--labels TAG`.",
         )
     if asked.root is not None:
-        return FolderSource(asked.root, partial=asked.partial, cache=subject.cache)
+        split = asked.split if (asked.root / asked.split).is_dir() else None
+        return FolderSource(asked.root, split, partial=asked.partial, cache=subject.cache)
     where = dict(word.partition("=")[::2] for word in asked.where)
     return TagSource(subject, cast(str, asked.labels), where, partial=asked.partial)
 

@@ -60,10 +60,11 @@ class Layers:
     def count(self, tile: Tile) -> None:
         """Count a tile."""
         first = (tile.rows, tile.columns)[self.axis].start
-        queries = slice(first, first + tile.similarity.shape[self.axis])
+        size = tile.similarity.shape[self.axis]
+        queries, shape = slice(first, first + size), ((size, 1), (1, size))[self.axis]
         for layer in range(self._deep[queries].max(initial=0)):
             here = layer, queries
-            low, high = (np.expand_dims(bound[here], 1 - self.axis) for bound in (self._surely_low, self._surely_high))
+            low, high = (bound[here].reshape(shape) for bound in (self._surely_low, self._surely_high))
             above, *near = tile.compare(low, high)
             self._above[here] += (count_rows, count_columns)[self.axis](above)
             if not len(near[0]):
@@ -71,7 +72,6 @@ class Layers:
             query, cosine = near[self.axis], tile.cosines(*near)
             over = cosine > self._high[here][query]
             beside = ~over & (cosine >= self._low[here][query])
-            size = queries.stop - queries.start
             self._above[here] += np.bincount(query[over], minlength=size)
             self._tied[here] += np.bincount(query[beside], minlength=size)
 

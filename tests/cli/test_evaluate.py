@@ -115,3 +115,11 @@ def test_a_mistake_is_told_and_leaves_no_report(run, tmp_path, args, match):
     with pytest.raises(GeobindError, match=match):
         run("evaluate", *args)
     assert not (tmp_path / "reports").exists()
+
+
+def test_benchmarks_are_listed(tmp_path):
+    done = CliRunner().invoke(app, ["benchmarks", "list"])
+    assert done.exit_code == 0
+    assert {"eurosat", "aid", "resisc45", "fmow", "esc50"} <= {
+        line.split()[0] for line in done.output.splitlines() if line[:1].strip()
+    }
