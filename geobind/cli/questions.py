@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from geobind.cli.common import plan_of, stdout
-from geobind.errors import DataError, RecipeError, nearest
+from geobind.errors import DataError, GeobindError, RecipeError, nearest
 
 if TYPE_CHECKING:
     from geobind.evaluate.findings import Finding
@@ -83,6 +83,7 @@ def report(target: Path, asked: Questions, overrides: list[str], out: Path) -> l
     from geobind.space.checkpoint import load
 
     plan = plan_of(None, target, overrides)
+    _check(asked, plan)
     choices = {repr(stage.dataset): stage.dataset for stage in plan.stages}
     subject = Subject(
         load(target),
@@ -97,13 +98,50 @@ def report(target: Path, asked: Questions, overrides: list[str], out: Path) -> l
         stdout().print(table(pairs))
     findings = []
     start = time.monotonic()
-    for finding in _answers(subject, plan, target, pairs, asked):
-        stdout().print(f"\n[bold]{finding.title}[/]", *finding.answer, sep="\n", highlight=False)
-        say(f"{finding.name}: {time.monotonic() - start:.1f} s")
-        findings.append(finding)
-        start = time.monotonic()
+    try:
+        for finding in _answers(subject, plan, target, pairs, asked):
+            stdout().print(f"\n[bold]{finding.title}[/]", *finding.answer, sep="\n", highlight=False)
+            say(f"{finding.name}: {time.monotonic() - start:.1f} s")
+            findings.append(finding)
+            start = time.monotonic()
+    except GeobindError:
+        if findings:
+            write_report(out, pairs, findings)
+            say(f"what was answered before is in {out}")
+        raise
     examples = gather(pairs) if pairs is not None and asked.all_pairs else ()
     return write_report(out, pairs, findings, examples)
+
+
+def _check(asked: Questions, plan: Plan) -> None:
+    """Tell mistakes that can be seen in the options alone before anything is computed.
+
+    Raises:
+        GeobindError: The first of them.
+    """
+    from geobind.evaluate.legacy import check_preset
+    from geobind.evaluate.sums import Mix
+    from geobind.evaluate.zeroshot import benchmark, read_templates
+
+    for preset in asked.legacy:
+        check_preset(preset)
+    for text in asked.sums:
+        Mix.parse(text)
+    for name in asked.zero_shot:
+        benchmark(name)
+    if asked.zero_shot and (asked.root is None) == (asked.labels is None):
+        raise RecipeError(
+            "zero-shot classification needs the benchmark's folder or a tag of the space's own data",
+            fix="Add one of `--root FOLDER` and `--labels TAG`.",
+        )
+    if asked.templates is not None:
+        read_templates(asked.templates)
+    _kind(asked.kind)
+    for word in asked.explain:
+        if not word.isdigit() and not Path(word).is_file():
+            raise DataError(f"{word!r} is no file", fix="Give paths of files, or a number of items to draw.")
+    if asked.retention is not None:
+        plan.stage(asked.retention)
 
 
 def _all_pairs(subject: Subject, asked: Questions) -> AllPairs:
@@ -212,11 +250,6 @@ def _source(subject: Subject, asked: Questions) -> Source:
     """Where a benchmark's items are: in a folder, or among the space's own data."""
     from geobind.evaluate.zeroshot import FolderSource, TagSource
 
-    if (asked.root is None) == (asked.labels is None):
-        raise RecipeError(
-            "zero-shot classification needs the benchmark's folder or a tag of the space's own data",
-            fix="Add one of `--root FOLDER` and `--labels TAG`.",
-        )
     if asked.root is not None:
         split = asked.split if (asked.root / asked.split).is_dir() else None
         return FolderSource(asked.root, split, partial=asked.partial, cache=subject.cache)
@@ -237,11 +270,8 @@ def _items(subject: Subject, modality: str, wanted: tuple[str, ...]) -> tuple[li
             items += [table[row] for row in rows]
             names += [str(table.place[row]) for row in rows]
         else:
-            path = Path(word)
-            if not path.is_file():
-                raise DataError(f"{word!r} is no file", fix="Give paths of files, or a number of items to draw.")
-            items.append(path)
-            names.append(path.name)
+            items.append(Path(word))
+            names.append(Path(word).name)
     return items, names
 
 

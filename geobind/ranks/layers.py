@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from geobind.ranks.positives import Positives
 from geobind.ranks.ties import TIE_WIDTH, Ties, before
-from geobind.ranks.tiles import Floats, Tile, cosines, count_columns, count_rows, padded
+from geobind.ranks.tiles import Floats, Rows, Tile, cosines, count_columns, count_rows, padded
 
 DOUBT = 2e-6
 """How far a float32 cosine of unit vectors may lie from the truth: 3 times the most seen, in 64 to 4096 dimensions."""
+MOST_DOUBTS = 100_000
+"""Pairs of vectors that are left in doubt before they are settled."""
 ROW_COST = 40
 """Layers that take as long as sorting the query's whole row."""
 
@@ -49,6 +51,9 @@ class Layers:
         self._surely_low, self._surely_high = (
             (bound + doubt).astype(np.float32) for bound, doubt in ((self._low, -DOUBT), (self._high, DOUBT))
         )
+        self._queries, self._gallery = queries, gallery
+        self._doubtful: dict[int, list[tuple[Rows, Rows]]] = {}
+        self._doubts = 0
         self._above, self._tied = (np.zeros(layers.shape, dtype=np.int64) for _ in range(2))
         self._deep = np.isfinite(layers).sum(axis=0)
 
@@ -69,14 +74,31 @@ class Layers:
             self._above[here] += (count_rows, count_columns)[self.axis](above)
             if not len(near[0]):
                 continue
-            query, cosine = near[self.axis], tile.cosines(*near)
-            over = cosine > self._high[here][query]
-            beside = ~over & (cosine >= self._low[here][query])
-            self._above[here] += np.bincount(query[over], minlength=size)
-            self._tied[here] += np.bincount(query[beside], minlength=size)
+            at = tuple(part.start + places for part, places in zip((tile.rows, tile.columns), near, strict=True))
+            if tile.is_dense(len(near[0])):
+                self._decide(layer, at[self.axis], tile.exact[*near])
+            else:
+                self._doubtful.setdefault(layer, []).append((at[self.axis], at[1 - self.axis]))
+                self._doubts += len(near[0])
+        if self._doubts > MOST_DOUBTS:
+            self.decide()
+
+    def decide(self) -> None:
+        """Settle what float32 has left in doubt: many at a time, which is faster than tile by tile."""
+        for layer, found in self._doubtful.items():
+            query, row = (np.concatenate(side) for side in zip(*found, strict=True))
+            self._decide(layer, query, cosines(self._queries, query, self._gallery, row))
+        self._doubtful, self._doubts = {}, 0
+
+    def _decide(self, layer: int, query: Rows, cosine: NDArray[np.float64]) -> None:
+        over = cosine > self._high[layer][query]
+        beside = ~over & (cosine >= self._low[layer][query])
+        np.add.at(self._above[layer], query[over], 1)
+        np.add.at(self._tied[layer], query[beside], 1)
 
     def ranks(self, ties: Ties) -> NDArray[np.float64]:
         """``[L, Q]`` ranks of each query's positives, best first, infinite where it has fewer; once all is counted."""
+        self.decide()
         result = np.full(self._above.shape, np.inf)
         for layer, (low, high) in enumerate(zip(self._low, self._high, strict=True)):
             own_above, own_not_below = (self._own > high).sum(axis=0), (self._own >= low).sum(axis=0)

@@ -21,6 +21,12 @@ from geobind.ranks import Positives
 __all__ = ["PRESETS", "Figure", "legacy", "legacy_finding"]
 
 
+def check_preset(preset: str) -> None:
+    """Raises GeobindError, with the nearest name, when there is no such preset."""
+    if preset not in PRESETS:
+        raise GeobindError(f"unknown preset {preset!r}", fix=nearest(preset, PRESETS))
+
+
 def legacy(
     preset: str,
     a: Floats,
@@ -44,8 +50,7 @@ def legacy(
         GeobindError: An unknown preset.
         DataError: Sides of different shape, none or one pair, or values that are not finite.
     """
-    if preset not in PRESETS:
-        raise GeobindError(f"unknown preset {preset!r}", fix=nearest(preset, PRESETS))
+    check_preset(preset)
     a, b = (np.asarray(side, dtype=np.float32) for side in (a, b))
     if a.ndim != 2 or a.shape != b.shape or len(a) < 2:
         raise DataError(
@@ -128,7 +133,7 @@ def _finding(
     head = figures[0]
     return Finding(
         name=f"legacy-{preset}",
-        title=f"Counted as {preset} counts",
+        title=f"{names[0]} and {names[1]}, counted as {preset} counts",
         answer=(
             f"{head.true} has {head.metric} {_shown(head.value, head)} of {n:,} pairs as {preset} counts it"
             f" ({head.test}), printed there as {head.printed}.",
