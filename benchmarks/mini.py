@@ -48,7 +48,7 @@ def main() -> None:
 def figures(report: dict[str, object]) -> dict[str, float]:
     """The lines of the floor out of a results.json."""
     found = {}
-    for item in report["results"]:  # type: ignore[attr-defined]
+    for item in report["all_pairs"]["results"]:  # type: ignore[index]
         protocol = item["protocol"]
         found[protocol["query"], protocol["gallery"], protocol["subset"]] = item["scores"]
     rsicd, euro = "source=RSICD", "source=EuroSAT"

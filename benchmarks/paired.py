@@ -12,13 +12,15 @@ from pathlib import Path
 import torch
 
 
-def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def paired(functions: dict[str, Callable[[], object]], rounds: int, *, rest: float = 0.0) -> dict[str, list[float]]:
     """Time functions against each other: one warm-up each, then ``rounds`` rounds of all, each round in another order.
 
     Args:
         functions: Contenders by name. One that measures itself returns its own figure, a float; anything else that a
             call returns is dropped and its wall-clock seconds count.
         rounds: Times that each one runs; 5 or more make a median.
+        rest: Seconds before each run, for contenders of several libraries: the threads of one spin on for a while after
+            its work and take the cores from the next.
 
     Returns:
         The figures of each, round by round.
@@ -29,6 +31,7 @@ def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str,
         run()
     for _ in range(rounds):
         for name in order:
+            time.sleep(rest)
             start = time.perf_counter()
             own = functions[name]()
             seconds = time.perf_counter() - start

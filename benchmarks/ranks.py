@@ -150,7 +150,9 @@ def against_harnesses(n: int, dim: int, runs: int) -> None:
     print(f"\n1 pair of {n:,} × {n:,} items, {dim}-d, R@{K} in both directions")
     report(
         paired(
-            {"geobind": geobind, "clip_benchmark": clip_benchmark, "torchmetrics RetrievalRecall": torchmetrics}, runs
+            {"geobind": geobind, "clip_benchmark": clip_benchmark, "torchmetrics RetrievalRecall": torchmetrics},
+            runs,
+            rest=1.0,
         ),
         "geobind",
     )
