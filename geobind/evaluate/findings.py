@@ -11,6 +11,11 @@ from geobind.errors import DataError
 Value = str | int | float | bool | None
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share as people read it: ``28.1 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """One figure, with all that decides whether it may be compared with another."""

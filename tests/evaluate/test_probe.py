@@ -340,7 +340,7 @@ def test_a_class_that_train_lacks_counts_as_wrong_and_is_said(made):
     )
     assert figure(finding, "accuracy").value <= 76 / 80
     classes = next(table for table in finding.tables if "class by class" in table.title)
-    assert ("centre", 0, 4, "0.0%", "0.0%") in classes.rows
+    assert ("centre", 0, 4, "0.0 %", "0.0 %") in classes.rows
 
 
 def test_places_that_train_has_met_are_said(made):
@@ -356,7 +356,7 @@ def test_a_few_extremes_are_said(made):
         return {"height": heights}
 
     finding = probe(made(heavy), "height", modality="a", methods=["linear"])
-    assert any("The 1 test items farthest from the mean make up 99% of the squared" in note for note in finding.notes)
+    assert any("The 1 test items farthest from the mean make up 99 % of the squared" in note for note in finding.notes)
 
 
 def test_the_protocol_travels_with_every_figure(made):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from geobind.errors import DataError
 from geobind.evaluate.emergent.picture import draw
 from geobind.evaluate.emergent.relations import Relation, relations
-from geobind.evaluate.findings import Finding, Measure, Table
+from geobind.evaluate.findings import Finding, Measure, Table, percent
 from geobind.evaluate.intervals import METHOD
-from geobind.evaluate.report.overview import percent, times
+from geobind.evaluate.report.overview import times
 from geobind.evaluate.results import AllPairs
 
 FEWEST = 5

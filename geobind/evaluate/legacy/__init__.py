@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from geobind.errors import DataError, GeobindError, nearest
-from geobind.evaluate.findings import Finding, Measure, Table, Value
+from geobind.evaluate.findings import Finding, Measure, Table, Value, percent
 from geobind.evaluate.legacy.presets import PRESETS, Figure
 from geobind.evaluate.legacy.similarity import Floats, Values
 from geobind.evaluate.results import Ranked
@@ -154,4 +154,4 @@ def _finding(
 
 
 def _shown(value: float, figure: Figure) -> str:
-    return f"{value:.1%}" if figure.metric.startswith("R@") else f"{value:,.1f}{figure.unit}"
+    return percent(value) if figure.metric.startswith("R@") else f"{value:,.1f}{figure.unit}"

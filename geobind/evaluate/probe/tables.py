@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from geobind.evaluate.findings import Measure, Table, Value
+from geobind.evaluate.findings import Measure, Table, Value, percent
 from geobind.evaluate.intervals import Interval
 from geobind.evaluate.probe.outcome import SMALLER_IS_BETTER, right_by_class
 from geobind.evaluate.probe.shots import DRAWS, STRENGTH, FewShot
@@ -97,7 +97,7 @@ def _per_class(task: Task, reads: Sequence[Read]) -> Table:
     right = [right_by_class(read.outcome) for read in reads]
     rows: list[tuple[Value, ...]] = []
     for name in task.classes:
-        shares = [f"{hits / n:.1%}" if n else "" for hits, n in (found.get(name, (0, 0)) for found in right)]
+        shares = [f"{percent(hits / n)}" if n else "" for hits, n in (found.get(name, (0, 0)) for found in right)]
         rows.append((name, trained.get(name, 0), right[0].get(name, (0, 0))[1], *shares))
     return Table(
         title=f"{task.target.name}, class by class",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geobind.evaluate.findings import Value
+from geobind.evaluate.findings import Value, percent
 from geobind.evaluate.intervals import METHOD, Interval
 from geobind.evaluate.probe.fit import FOLDS, Chosen
 from geobind.evaluate.probe.outcome import SMALLER_IS_BETTER, Outcome
@@ -110,8 +110,8 @@ def notes(task: Task, reads: Sequence[Read], curve: Sequence[FewShot]) -> list[s
         few, share = _extremes(task)
         if share > 0.5:
             found.append(
-                f"The {few:,} test items farthest from the mean make up {share:.0%} of the squared distances that R²"
-                " divides by: R² and RMSE are about them, MAE is about all."
+                f"The {few:,} test items farthest from the mean make up {percent(share, 0)} of the squared distances"
+                " that R² divides by: R² and RMSE are about them, MAE is about all."
             )
     if curve:
         name, value = STRENGTH[task.kind]
@@ -139,7 +139,7 @@ def notes(task: Task, reads: Sequence[Read], curve: Sequence[FewShot]) -> list[s
 def written(task: Task, metric: str, value: float, *, unit: bool = True) -> str:
     """A figure as it is read: shares in per cent, R² with two digits, errors with three and their unit."""
     if task.kind == "classification":
-        return f"{value:.1%}"
+        return percent(value)
     if metric == "R²":
         return f"{value:.2f}".replace("-0.00", "0.00")
     return f"{value:.3g}" + (f" {task.target.unit}" if unit and task.target.unit else "")
@@ -159,7 +159,7 @@ def mean_sd(task: Task, metric: str, point: FewShot) -> str:
     """A figure's mean and standard deviation over draws."""
     mean, deviation = point.figures[metric]
     if task.kind == "classification":
-        return f"{100 * mean:.1f} ± {100 * deviation:.1f} %"
+        return f"{100 * mean:.1f} ± {percent(deviation)}"
     if metric == "R²":
         return f"{mean:.2f} ± {deviation:.2f}"
     return f"{mean:.3g} ± {deviation:.2g}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from geobind.evaluate.findings import Picture
+from geobind.evaluate.findings import Picture, percent
 from geobind.evaluate.plots import figure, heading, png, style
 from geobind.evaluate.regions import worldmap
 from geobind.evaluate.regions.groups import LEAST, Group, corner
@@ -41,7 +41,8 @@ def draw_map(name: str, metric: str, blocks: Mapping[str, Group], *, degrees: fl
         f" {len(read)} of {len(cells)} blocks hold {LEAST} places or more, the others are grey.",
         alt=f"Map of {len(cells)} blocks"
         + (
-            f"; {metric} goes from {min(c.value for c in read):.0%} to {max(c.value for c in read):.0%}."
+            f"; {metric} goes from {percent(min(c.value for c in read), 0)} to"
+            f" {percent(max(c.value for c in read), 0)}."
             if read
             else "."
         ),

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from geobind.evaluate.emergent.relations import aside
-from geobind.evaluate.findings import Measure, Table, Value
+from geobind.evaluate.findings import Measure, Table, Value, percent
 from geobind.evaluate.regions.groups import LEAST, Group, corner
 from geobind.evaluate.regions.worldmap import bearing
-from geobind.evaluate.report.overview import percent
 from geobind.evaluate.results import Protocol
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geobind.evaluate.report.overview import Metric, percent, whole
+from geobind.evaluate.findings import percent
+from geobind.evaluate.report.overview import Metric, whole
 from geobind.evaluate.results import AllPairs, PairResult
 from geobind.palette import Colour, hexadecimal, ink, shade
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import log
 from statistics import median
 
+from geobind.evaluate.findings import percent
 from geobind.evaluate.results import AllPairs, PairResult
 
 
@@ -91,11 +92,6 @@ def synthesised(result: AllPairs) -> set[str]:
 def times(value: float) -> str:
     """A multiple of chance: ``17×``, ``5.5×``."""
     return f"{value:.0f}×" if value >= 9.95 else f"{value:.1f}×"
-
-
-def percent(value: float) -> str:
-    """A share: ``28.1 %``."""
-    return f"{100 * value:.1f} %"
 
 
 def rank(value: float) -> str:

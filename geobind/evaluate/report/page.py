@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import geobind
 from geobind.evaluate.examples import Example
-from geobind.evaluate.findings import Finding, Picture
+from geobind.evaluate.findings import Finding, Picture, percent
 from geobind.evaluate.report.matrix import LEVELS, matrix, ramp
 from geobind.evaluate.report.media import png, sound, thumbnail
-from geobind.evaluate.report.overview import is_easy, median_of, metrics, percent, synthesised, times, whole
+from geobind.evaluate.report.overview import is_easy, median_of, metrics, synthesised, times, whole
 from geobind.evaluate.report.tables import columns, notes, positives
 from geobind.evaluate.report.words import interval, is_word, number, written
 from geobind.evaluate.results import AllPairs, PairResult

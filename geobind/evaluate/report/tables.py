@@ -13,8 +13,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from geobind.evaluate.findings import percent
 from geobind.evaluate.intervals import METHOD
-from geobind.evaluate.report.overview import percent, rank, times
+from geobind.evaluate.report.overview import rank, times
 from geobind.evaluate.results import AllPairs, PairResult, Protocol, Unmeasured
 from geobind.ranks import TIE_WIDTH, Ties
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from geobind.evaluate.findings import percent
 from geobind.evaluate.intervals import LEVEL, RESAMPLES, SEED, Interval
 
 BLOCK = 8192
@@ -21,7 +22,7 @@ TOP = 5
 TOP_FROM = TOP + 1
 """Classes from which on top-5 says anything."""
 
-METHOD = f"{LEVEL:.0%} percentile bootstrap over items, {RESAMPLES:,} resamples, seed {SEED}"
+METHOD = f"{percent(LEVEL, 0)} percentile bootstrap over items, {RESAMPLES:,} resamples, seed {SEED}"
 """For people."""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobind.evaluate.confusion import confusion_picture
-from geobind.evaluate.findings import Finding, Measure, Table, Value
+from geobind.evaluate.findings import Finding, Measure, Table, Value, percent
 from geobind.evaluate.subject import Subject
 from geobind.evaluate.zeroshot.benchmarks import Benchmark, digest
 from geobind.evaluate.zeroshot.figures import METHOD, TOP, Classified, classify
@@ -122,19 +122,24 @@ def _measures(benchmark: Benchmark, result: Classified, protocol: dict[str, Valu
 
 def _answer(benchmark: Benchmark, words: Sequence[str], result: Classified) -> tuple[str, ...]:
     figures, intervals, chances = result.figures(), result.intervals(), _chances(len(words))
-    rest = [metric for metric in figures if metric != benchmark.metric]
+    beside = [
+        f"{metric} {percent(value)} (chance {percent(chances[metric])})"
+        for metric, value in figures.items()
+        if metric != benchmark.metric
+    ]
     low, high = intervals[benchmark.metric]
     majority = int(result.counts.argmax())
     present = np.flatnonzero(result.counts)
     by_recall = present[np.argsort(-result.recalls[present], kind="stable")]
-    best, worst = (f"{words[row]} ({result.recalls[row]:.0%})" for row in by_recall[[0, -1]])
+    best, worst = (f"{words[row]} ({percent(result.recalls[row], 0)})" for row in by_recall[[0, -1]])
     absent = len(words) - len(present)
     return (
-        f"By words alone, {benchmark.metric} is {figures[benchmark.metric]:.1%} (95 % interval {low:.1%} to {high:.1%})"
-        f" over {result.n:,} items in {len(words)} classes; chance is {chances[benchmark.metric]:.1%}.",
-        f"Beside it: {', '.join(f'{metric} {figures[metric]:.1%} (chance {chances[metric]:.1%})' for metric in rest)}."
+        f"By words alone, {benchmark.metric} is {percent(figures[benchmark.metric])} (95 % interval"
+        f" {percent(low)} to {percent(high)}) over {result.n:,} items in {len(words)} classes;"
+        f" chance is {percent(chances[benchmark.metric])}.",
+        f"Beside it: {', '.join(beside)}."
         f" Always saying the most frequent class, {words[majority]}, is right for"
-        f" {result.counts[majority] / result.n:.1%}.",
+        f" {percent(result.counts[majority] / result.n)}.",
         f"Known best: {best}; least: {worst}.",
         *([f"{absent} of the classes have no items; they stay among the answers."] if absent else []),
     )
@@ -146,8 +151,8 @@ def _per_class(benchmark: Benchmark, words: Sequence[str], result: Classified) -
         wrong = result.confusion[row].copy()
         wrong[row] = 0
         count, most = int(result.counts[row]), int(wrong.argmax())
-        mistaken = f"{words[most]} ({wrong[most] / count:.0%})" if wrong[most] else ""
-        rows.append((name, count, f"{result.recalls[row]:.1%}" if count else "", mistaken))
+        mistaken = f"{words[most]} ({percent(wrong[most] / count, 0)})" if wrong[most] else ""
+        rows.append((name, count, f"{percent(result.recalls[row])}" if count else "", mistaken))
     return Table(
         title=f"{benchmark.title}, class by class",
         columns=("class", "items", "recall", "most often taken for instead"),

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geobind.evaluate.findings import Picture
+from geobind.evaluate.findings import Picture, percent
 from geobind.evaluate.plots import figure, heading, png, style
-from geobind.evaluate.report.overview import percent
 from geobind.palette import GREY, SERIES, hexadecimal
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geobind.data.items import SPLITS
-from geobind.evaluate.findings import Finding, Measure, Table, Value
+from geobind.evaluate.findings import Finding, Measure, Table, Value, percent
 from geobind.evaluate.intervals import LEVEL, RESAMPLES
-from geobind.evaluate.report.overview import percent
 from geobind.plan import Plan, StagePlan
 from geobind.studies.leakage.figures import Direction, Ratio, direction, ratio
 from geobind.studies.leakage.pictures import WORD, distances, shares, write_km
@@ -56,7 +55,8 @@ def finding(plan: Plan, stage: StagePlan, degrees: float, trials: Sequence[Trial
                     "seed": trial.seed,
                     "places": trial.places,
                     "nearest_km": {
-                        f"{share:.0%}": float(np.quantile(trial.nearest_km, share)) for share in (0.05, 0.5, 0.95)
+                        f"{percent(share, 0)}": float(np.quantile(trial.nearest_km, share))
+                        for share in (0.05, 0.5, 0.95)
                     },
                     "all_pairs": trial.result.as_dict(),
                 }
@@ -82,7 +82,7 @@ def _protocol(
         "pairs": example.origin,
         "rule": example.rule,
         "ties": example.ties,
-        "intervals": f"{LEVEL:.0%} percentile bootstrap over blocks, {RESAMPLES:,} resamples, queries of all seeds",
+        "intervals": f"{percent(LEVEL, 0)} bootstrap over blocks, {RESAMPLES:,} resamples, all seeds' queries",
     }
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from geobind.evaluate.findings import Finding, Measure, Picture, Table
+from geobind.evaluate.findings import Finding, Measure, Picture, Table, percent
 from geobind.evaluate.intervals import METHOD
 from geobind.evaluate.plots import figure, heading, png, style
-from geobind.evaluate.report.overview import percent, rank
+from geobind.evaluate.report.overview import rank
 from geobind.evaluate.results import AllPairs
 from geobind.evaluate.scores import higher_is_better
 from geobind.palette import GREY, SERIES, hexadecimal
