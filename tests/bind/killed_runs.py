@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimisers import it, and in a try it would take longer than most tries live
 
 from geobind.bind.binder import bind
 from geobind.errors import SpaceError
