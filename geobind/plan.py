@@ -62,6 +62,10 @@ class Plan:
             )
         return found
 
+    def datasets(self) -> tuple[Choice[DatasetSpec], ...]:
+        """The distinct datasets of the stages, in order."""
+        return tuple({repr(stage.dataset): stage.dataset for stage in self.stages}.values())
+
     def resolved(self) -> dict[str, Any]:
         """The recipe with every default spelt out, as the run folder keeps it."""
         values = self.recipe.model_dump(mode="json", exclude={"defaults"})

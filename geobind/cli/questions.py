@@ -84,10 +84,9 @@ def report(target: Path, asked: Questions, overrides: list[str], out: Path) -> l
 
     plan = plan_of(None, target, overrides)
     _check(asked, plan)
-    choices = {repr(stage.dataset): stage.dataset for stage in plan.stages}
     subject = Subject(
         load(target),
-        [choice.build() for choice in choices.values()],
+        [choice.build() for choice in plan.datasets()],
         split=asked.split,
         cache=FeatureCache() if asked.cached else None,
         radius_km=asked.radius_km,

@@ -88,6 +88,18 @@ class Pairs:
         """
         keep_a, keep_b = np.ones(len(self.a), dtype=bool), np.ones(len(self.b), dtype=bool)
         keep_a[list(a)], keep_b[list(b)] = False, False
+        left, rows_a, rows_b = self.kept(keep_a, keep_b)
+        if not len(rows_a):
+            raise DataError(f"no pair of {self.a.modality} and {self.b.modality} is left: its items cannot be read")
+        return left, rows_a, rows_b
+
+    def kept(
+        self, keep_a: NDArray[np.bool_], keep_b: NDArray[np.bool_]
+    ) -> tuple[Pairs, NDArray[np.int64], NDArray[np.int64]]:
+        """The pairs whose both sides are kept (masks ``[A]`` and ``[B]``), and the rows that are left of each side.
+
+        Items left without a positive go too; there may be none left.
+        """
         if self.edges is not None:
             edges = self.edges[keep_a[self.edges[:, 0]] & keep_b[self.edges[:, 1]]]
             keep_a, keep_b = np.isin(np.arange(len(self.a)), edges[:, 0]), np.isin(np.arange(len(self.b)), edges[:, 1])
@@ -95,10 +107,7 @@ class Pairs:
         else:
             edges = None
             shared = np.intersect1d(self.label_a[keep_a], self.label_b[keep_b])
-            keep_a &= np.isin(self.label_a, shared)
-            keep_b &= np.isin(self.label_b, shared)
-        if not keep_a.any():
-            raise DataError(f"no pair of {self.a.modality} and {self.b.modality} is left: its items cannot be read")
+            keep_a, keep_b = keep_a & np.isin(self.label_a, shared), keep_b & np.isin(self.label_b, shared)
         rows_a, rows_b = np.flatnonzero(keep_a), np.flatnonzero(keep_b)
         a_left, b_left = self.a.take(rows_a), self.b.take(rows_b)
         labels = self.label_a[rows_a], self.label_b[rows_b]

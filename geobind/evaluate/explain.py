@@ -17,6 +17,7 @@ from geobind.errors import GeobindError
 from geobind.evaluate.findings import Finding, Picture, Table
 from geobind.evaluate.plots import figure, heading, png
 from geobind.evaluate.preview import preview
+from geobind.evaluate.subject import relation
 from geobind.evaluate.zeroshot.benchmarks import digest
 from geobind.evaluate.zeroshot.prompts import ensemble, finite, need_text, read_lines
 from geobind.palette import GREY, INK, SERIES, hexadecimal
@@ -110,7 +111,7 @@ def explain(
         protocol={
             "query": modality,
             "words by": text,
-            "relation": "trained" if frozenset((text, modality)) in space.trained_pairs else "emergent",
+            "relation": relation(space, text, modality),
             "items": len(items),
             "words": len(words),
             "vocabulary": digest(words),

@@ -15,6 +15,8 @@ from geobind.evaluate.scores import is_median
 
 RESAMPLES = 1000
 LEVEL = 0.95
+ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+"""The quantiles that an interval lies between."""
 SEED = 0
 BLOCK = 100
 """Resamples that are held as floats at a time."""
@@ -84,5 +86,5 @@ def _bounds(columns: list[NDArray[np.float64]], of_place: NDArray[np.int64]) -> 
         block = counts[start : start + BLOCK].astype(np.float32)
         number = block @ numbers
         means[start : start + BLOCK] = np.where(number > 0, (block @ sums) / np.maximum(number, 1), np.nan)
-    low, high = np.nanquantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = np.nanquantile(means, ENDS, axis=0)
     return low, high

@@ -16,7 +16,7 @@ from geobind.evaluate.intervals import intervals
 from geobind.evaluate.memory import Memory, Rankings
 from geobind.evaluate.results import AllPairs, PairResult, Protocol, Ranked, Side, Unmeasured
 from geobind.evaluate.scores import KS, chance, chance_distance, check_ks, measured, per_query
-from geobind.evaluate.subject import Planned, Subject
+from geobind.evaluate.subject import Planned, Subject, relation
 from geobind.evaluate.subsets import by_tag, flip, known_tags, split_hash
 from geobind.ranks import Ranking, Ties, rank_both
 
@@ -72,8 +72,9 @@ def all_pairs(
         for subset, pairs in _parts(plan.pairs, by).items():
             try:
                 there = Ranked(*_sides(subject, plan._replace(pairs=pairs)))
-                both = _rank(subject, plan, there, ks, ties, memory)
-                results += _results(subject, plan, there, both, subset=subset, ks=ks, ties=ties)
+                identity = split_hash(there.positives)
+                both = _rank(subject, plan, there, identity, ks, ties, memory)
+                results += _results(subject, plan, there, both, identity=identity, subset=subset, ks=ks, ties=ties)
             except GeobindError as error:
                 reasons[a, b, subset] = str(error)
                 continue
@@ -136,21 +137,23 @@ def _sides(subject: Subject, plan: Planned) -> tuple[Side, Side, Pairs]:
     return a, b, pairs
 
 
-def _rank(subject: Subject, plan: Planned, ranked: Ranked, ks: tuple[int, ...], ties: Ties, memory: Memory) -> Rankings:
+def _rank(
+    subject: Subject, plan: Planned, ranked: Ranked, identity: str, ks: tuple[int, ...], ties: Ties, memory: Memory
+) -> Rankings:
     """Both directions of one set of pairs, from memory or from one pass over its similarities."""
     pairs = ranked.positives
     vectors = ranked.queries.vectors, ranked.gallery.vectors
     located = all(_located(items) for items in (pairs.a, pairs.b))
-    identity = [
+    parts = [
         geobind.__version__,
         subject.space.fingerprint,
         plan.dataset.fingerprint,
-        [pairs.a.modality, pairs.b.modality, split_hash(pairs), subject.radius_km],
+        [pairs.a.modality, pairs.b.modality, identity, subject.radius_km],
         [list(ks), ties, located],
     ]
     positives = (pairs.label_a, pairs.label_b) if pairs.edges is None else (pairs.edges,)
     return memory.rankings(
-        identity,
+        parts,
         (*vectors, *positives),
         lambda: rank_both(*vectors, pairs, ties=ties, ks=ks, distances=located),
     )
@@ -166,14 +169,13 @@ def _results(
     ranked: Ranked,
     both: Rankings,
     *,
+    identity: str,
     subset: str,
     ks: tuple[int, ...],
     ties: Ties,
 ) -> list[PairResult]:
     """The figures of both directions."""
-    pairs, space = ranked.positives, subject.space
-    trained = frozenset((pairs.a.modality, pairs.b.modality)) in space.trained_pairs
-    identity = split_hash(pairs)
+    pairs = ranked.positives
     results = []
     for ranking, (query, other) in zip(both, ((pairs.a, pairs.b), (pairs.b, pairs.a)), strict=True):
         protocol = Protocol(
@@ -188,7 +190,7 @@ def _results(
             split=subject.split,
             split_hash=identity,
             dataset=plan.dataset.fingerprint,
-            relation="trained" if trained else "emergent",
+            relation=relation(subject.space, query.modality, other.modality),
             origin=pairs.origin,
             left_out=len(plan.pairs.a) + len(plan.pairs.b) - len(pairs.a) - len(pairs.b) if not subset else 0,
         )

@@ -19,6 +19,8 @@ KS = (1, 5, 10)
 """The k of R@k when nobody asks for others."""
 PERCENTS = (1.0, 10.0)
 """The p of R@p%."""
+EASY = 0.25
+"""Where chance alone reaches more than this R@k, it leaves too little room to tell spaces apart, and mAP leads."""
 
 
 @dataclass(frozen=True, slots=True)

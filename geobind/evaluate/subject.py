@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 BLOCK = 4096
 """Features that pass through a head at a time."""
+
+
+def relation(space: Space, a: str, b: str) -> Literal["trained", "emergent"]:
+    """Whether two modalities of a space were trained against each other."""
+    return "trained" if frozenset((a, b)) in space.trained_pairs else "emergent"
 
 
 class Planned(NamedTuple):

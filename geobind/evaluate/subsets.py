@@ -24,24 +24,7 @@ def flip(pairs: Pairs) -> Pairs:
 
 def restrict(pairs: Pairs, keep_a: NDArray[np.bool_], keep_b: NDArray[np.bool_]) -> Pairs:
     """The pairs whose both sides are kept (masks ``[A]`` and ``[B]``); items left without a positive go too."""
-    if pairs.edges is not None:
-        kept = pairs.edges[keep_a[pairs.edges[:, 0]] & keep_b[pairs.edges[:, 1]]]
-        (rows_a, new_a), (rows_b, new_b) = (np.unique(column, return_inverse=True) for column in kept.T)
-        edges = np.stack([new_a, new_b], axis=1).astype(np.int64)
-    else:
-        shared = np.intersect1d(pairs.label_a[keep_a], pairs.label_b[keep_b])
-        rows_a = np.flatnonzero(keep_a & np.isin(pairs.label_a, shared))
-        rows_b = np.flatnonzero(keep_b & np.isin(pairs.label_b, shared))
-        edges = None
-    return Pairs(
-        pairs.a.take(rows_a),
-        pairs.b.take(rows_b),
-        pairs.rule,
-        pairs.origin,
-        pairs.label_a[rows_a],
-        pairs.label_b[rows_b],
-        edges,
-    )
+    return pairs.kept(keep_a, keep_b)[0]
 
 
 def by_tag(pairs: Pairs, tag: str) -> dict[str, Pairs]:

@@ -16,13 +16,10 @@ from geobind.data.pairs import Pairs
 from geobind.errors import DataError, GeobindError, nearest
 from geobind.evaluate.findings import Finding, Measure, Table, Value
 from geobind.evaluate.intervals import METHOD, intervals
-from geobind.evaluate.scores import KS, chance, check_ks, higher_is_better, measured, per_query
-from geobind.evaluate.subject import Subject
+from geobind.evaluate.scores import EASY, KS, chance, check_ks, higher_is_better, measured, per_query
+from geobind.evaluate.subject import Subject, relation
 from geobind.evaluate.subsets import restrict, split_hash
 from geobind.ranks import Ranking, Ties, rank_both
-
-EASY = 0.25
-"""Where chance reaches more than this R@k, it leaves too little room to tell queries apart."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +203,9 @@ def _summary(
     ks: tuple[int, ...],
     ties: Ties,
 ) -> _Asked:
-    trained = {name: frozenset((name, gallery)) in subject.space.trained_pairs for name in mix.modalities}
-    words = {name: "trained" if how else "emergent" for name, how in trained.items()}
-    words[mix.name] = "trained" if all(trained.values()) else "mixed" if any(trained.values()) else "emergent"
+    words: dict[str, str] = {name: relation(subject.space, name, gallery) for name in mix.modalities}
+    kinds = set(words.values())
+    words[mix.name] = kinds.pop() if len(kinds) == 1 else "mixed"
     by_chance = chance(rankings[mix.name].positives, len(pairs.b), ks).named()
     top = f"R@{_top(ks)}"
     measures: list[Measure] = []

@@ -57,7 +57,7 @@ def fresh(folder: Path) -> Path:
 
 def datasets_of(plan: Plan) -> list[Dataset]:
     """The distinct datasets of a recipe's stages, in order."""
-    return [choice.build() for choice in {repr(stage.dataset): stage.dataset for stage in plan.stages}.values()]
+    return [choice.build() for choice in plan.datasets()]
 
 
 def subject_of(space: Path, plan: Plan, *, split: str, datasets: Sequence[Dataset] | None = None) -> Subject:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geobind.evaluate.findings import Measure
-from geobind.evaluate.intervals import BLOCK, LEVEL, Interval, resampled
+from geobind.evaluate.intervals import BLOCK, ENDS, Interval, resampled
 from geobind.evaluate.report.queries import Queries
 from geobind.evaluate.scores import is_median
 
@@ -46,7 +46,7 @@ def paired(a: Queries, b: Queries, names: Sequence[str]) -> dict[str, Interval]:
             differences = _medians(y, of_b, counts) - _medians(x, of_a, counts)
         else:
             differences = _means(_sums(y, of_b, len(places)) - _sums(x, of_a, len(places)), known[0], counts)
-        low, high = np.nanquantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+        low, high = np.nanquantile(differences, ENDS).tolist()
         found[name] = (low, high)
     return found
 

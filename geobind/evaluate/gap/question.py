@@ -24,7 +24,7 @@ from geobind.evaluate.gap.geometry import (
 from geobind.evaluate.gap.pictures import draw_modalities, draw_pairs, draw_plane
 from geobind.evaluate.gap.words import NOTES, SAMPLE, Cloud, Meeting, measures, sentences, tables
 from geobind.evaluate.results import Side
-from geobind.evaluate.subject import Subject
+from geobind.evaluate.subject import Subject, relation
 from geobind.evaluate.subsets import split_hash
 
 
@@ -144,13 +144,12 @@ def _meet(subject: Subject, a: str, b: str) -> Meeting:
 
 
 def _protocol(subject: Subject, pairs: Pairs, dataset: str) -> dict[str, Value]:
-    trained = frozenset((pairs.a.modality, pairs.b.modality)) in subject.space.trained_pairs
     return {
         "split": subject.split,
         "split_hash": split_hash(pairs),
         "dataset": dataset,
         "rule": pairs.rule,
         "origin": pairs.origin,
-        "relation": "trained" if trained else "emergent",
+        "relation": relation(subject.space, pairs.a.modality, pairs.b.modality),
         "items": f"{len(pairs.a)} + {len(pairs.b)}",
     }

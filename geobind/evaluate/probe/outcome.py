@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geobind.evaluate.intervals import LEVEL, Interval, resampled
+from geobind.evaluate.intervals import ENDS, Interval, resampled
 from geobind.evaluate.probe.targets import Kind
 from geobind.evaluate.probe.task import Part
 
@@ -79,10 +79,9 @@ class Outcome:
 def intervals(*outcomes: Outcome) -> dict[str, Interval]:
     """The 95 % percentile interval of every figure, averaged over outcomes on the same test items."""
     drawn = [outcome.resamples() for outcome in outcomes]
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     found = {}
     for name in drawn[0]:
-        low, high = np.nanquantile(np.mean([values[name] for values in drawn], axis=0), ends).tolist()
+        low, high = np.nanquantile(np.mean([values[name] for values in drawn], axis=0), ENDS).tolist()
         found[name] = (low, high)
     return found
 

@@ -9,6 +9,7 @@ from statistics import median
 
 from geobind.evaluate.findings import percent
 from geobind.evaluate.results import AllPairs, PairResult
+from geobind.evaluate.scores import EASY
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def metrics(result: AllPairs) -> list[Metric]:
 
 def is_easy(result: AllPairs) -> bool:
     """Whether chance alone reaches a quarter of some pair's R@k, which leaves it little room to tell spaces apart."""
-    return any(pair.chance.recall[result.top] > 0.25 for pair in whole(result))
+    return any(pair.chance.recall[result.top] > EASY for pair in whole(result))
 
 
 def whole(result: AllPairs) -> list[PairResult]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from geobind.evaluate.findings import percent
-from geobind.evaluate.intervals import LEVEL, RESAMPLES, SEED, Interval
+from geobind.evaluate.intervals import ENDS, LEVEL, RESAMPLES, SEED, Interval
 
 BLOCK = 8192
 """Items that are compared with all classes at a time."""
@@ -67,8 +67,7 @@ class Classified:
         cells = np.stack([right, self.top5 - right, self.counts - self.top5], axis=-1)
         drawn = np.random.default_rng(SEED).multinomial(self.n, cells.ravel() / self.n, size=RESAMPLES)
         hits = drawn.reshape(RESAMPLES, -1, 3).cumsum(axis=-1)
-        ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        return {name: tuple(np.quantile(values, ends).tolist()) for name, values in _figures(hits).items()}
+        return {name: tuple(np.quantile(values, ENDS).tolist()) for name, values in _figures(hits).items()}
 
 
 def classify(vectors: NDArray[np.float32], classes: NDArray[np.float32], labels: NDArray[np.int64]) -> Classified:

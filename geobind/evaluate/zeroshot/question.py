@@ -9,7 +9,7 @@ import numpy as np
 
 from geobind.evaluate.confusion import confusion_picture
 from geobind.evaluate.findings import Finding, Measure, Table, Value, percent
-from geobind.evaluate.subject import Subject
+from geobind.evaluate.subject import Subject, relation
 from geobind.evaluate.zeroshot.benchmarks import Benchmark, digest
 from geobind.evaluate.zeroshot.figures import METHOD, TOP, Classified, classify
 from geobind.evaluate.zeroshot.prompts import ensemble, finite, need_text
@@ -81,12 +81,11 @@ def zero_shot(
 def _protocol(
     space: Space, benchmark: Benchmark, data: Labelled, templates: Sequence[str], modality: str, text: str
 ) -> dict[str, Value]:
-    trained = frozenset((text, modality)) in space.trained_pairs
     return {
         "benchmark": benchmark.name,
         "query": modality,
         "classes by": text,
-        "relation": "trained" if trained else "emergent",
+        "relation": relation(space, text, modality),
         "items": len(data.items),
         "classes": len(data.classes),
         "class list": digest([*data.classes, *data.classes.values()]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from geobind.evaluate.intervals import LEVEL, SEED, Interval, intervals, resampled
+from geobind.evaluate.intervals import ENDS, SEED, Interval, intervals, resampled
 
 if TYPE_CHECKING:
     from geobind.studies.leakage.study import Trial
@@ -89,7 +89,7 @@ def ratio(random: Direction, spatial: Direction) -> Ratio | None:
         return None
     above, below = (_resampled_mean(one, seed) for seed, one in enumerate((random, spatial), start=SEED))
     ratios = np.divide(above, below, out=np.full(len(above), np.inf), where=below > 0)
-    low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest").tolist()
+    low, high = np.quantile(ratios, ENDS, method="nearest").tolist()
     return random.recall / spatial.recall, low, high if np.isfinite(high) else None
 
 
