@@ -62,8 +62,13 @@ class Document:
                 target = target[step]
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, what: str = "recipe", *, example: str = "registry/recipes/world.yaml") -> Document:
     """Read a YAML file that holds a mapping, with ``yaml.safe_load`` semantics.
+
+    Args:
+        path: The file.
+        what: What an error calls it.
+        example: Where an error sends the reader.
 
     Raises:
         RecipeError: No such file, a syntax error (with file:line), duplicate keys, or not a mapping.
@@ -83,7 +88,7 @@ def read_document(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise RecipeError(f"not UTF-8 text: {error}", where=str(path)) from error
     if not isinstance(values, dict):
-        raise RecipeError("a recipe is a mapping of keys", where=str(path), fix="See registry/recipes/world.yaml.")
+        raise RecipeError(f"a {what} is a mapping of keys", where=str(path), fix=f"See {example}.")
     return Document(str(path), values, places)
 
 

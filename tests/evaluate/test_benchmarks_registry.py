@@ -126,3 +126,9 @@ def test_values_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         benchmark("aid").title = "other"
     assert isinstance(benchmark("aid"), Benchmark)
+
+
+def test_a_file_that_is_no_benchmark_is_told_as_one(tmp_path):
+    (tmp_path / "mine.yaml").write_text("- AnnualCrop\n")
+    with pytest.raises(GeobindError, match=r"a benchmark is a mapping of keys .*mine.yaml.*registry/benchmarks.yaml"):
+        benchmark(str(tmp_path / "mine.yaml"))

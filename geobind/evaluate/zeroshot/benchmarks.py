@@ -128,7 +128,7 @@ def benchmark(name: str) -> Benchmark:
         path = Path(name)
         if not path.is_file():
             raise GeobindError(f"benchmark file {name!r} does not exist", fix="Give the path of a YAML file.")
-        document = read_document(path)
+        document = read_document(path, "benchmark", example=f"registry/{FILE}")
         return _parse(document, (), path.stem, document.values, _template_sets())
     known = _registered()
     if name not in known:
