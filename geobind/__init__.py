@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geobind.errors import needs as needs
     from geobind.hookspecs import hookimpl as hookimpl
     from geobind.loss import Loss as Loss
+    from geobind.loss import Positives as Positives
     from geobind.modality import Config as Config
     from geobind.modality import DatasetSpec as DatasetSpec
     from geobind.modality import EncoderSpec as EncoderSpec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from geobind.modality import ModalitySpec as ModalitySpec
     from geobind.modality import RecipeSpec as RecipeSpec
     from geobind.modality import TrackerSpec as TrackerSpec
+    from geobind.plugins import build_dataset as build_dataset
     from geobind.space.checkpoint import load as load
     from geobind.space.space import Space as Space
 
@@ -48,7 +50,7 @@ _HOMES = {
         "needs",
     ),
     "geobind.hookspecs": ("hookimpl",),
-    "geobind.loss": ("Loss",),
+    "geobind.loss": ("Loss", "Positives"),
     "geobind.modality": (
         "Config",
         "DatasetSpec",
@@ -58,6 +60,7 @@ _HOMES = {
         "RecipeSpec",
         "TrackerSpec",
     ),
+    "geobind.plugins": ("build_dataset",),
     "geobind.space.checkpoint": ("load",),
     "geobind.space.space": ("Space",),
 }

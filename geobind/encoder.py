@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from geobind.errors import DataError
+
 Batch = dict[str, Tensor]
 
 
@@ -51,7 +53,13 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def collate(self, samples: list[Batch]) -> Batch:
-        """Stack preprocessed samples into a batch; override it for items of unequal length."""
+        """Stack preprocessed samples into a batch; override it for items of unequal length.
+
+        Raises:
+            DataError: There are no samples.
+        """
+        if not samples:
+            raise DataError("a batch without samples", fix="Give one item at least.")
         return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
 
     def forward(self, batch: Batch) -> Tensor:

@@ -40,6 +40,10 @@ class PluginError(GeobindError):
     """A plugin that is absent, broken, or lacks what a recipe asked of it."""
 
 
+class MissingPackage(PluginError):
+    """A package that a plugin needs for what was asked, and that is not installed."""
+
+
 class DataError(GeobindError):
     """An item, row or file that cannot be read or makes no sense."""
 
@@ -82,7 +86,7 @@ def needs(package: str, install: str) -> Iterator[None]:
     except GeobindError:
         raise
     except Exception as error:
-        raise PluginError(
+        raise MissingPackage(
             f"{package} cannot be imported: {type(error).__name__}: {error}",
             fix=f"Install it with `{install}`; `geobind doctor` looks at the environment.",
         ) from error

@@ -6,8 +6,8 @@ builds is named by a string ``"package.module:function"`` that is imported when 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
@@ -38,6 +38,13 @@ class ModalitySpec:
     """What one item is, with its units; for people."""
     summary: str
     """One line of help."""
+    units: str = ""
+    """Units of an item's numbers, such as ``K`` or ``0 … 255``; ``1`` for none; empty for items without numbers."""
+    example: str = ""
+    """``"package.module:function"``: ``index -> item``, a small valid item for every index ≥ 0, each another. Made up,
+    never read from a file that may be absent; checks and tests use them."""
+    unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Conformance checks that do not apply, each with the reason."""
     preview: str = ""
     """``"package.module:function"`` that turns an item into a PIL image or a short string for reports."""
     sound: str = ""
@@ -57,6 +64,13 @@ class EncoderSpec:
     summary: str = ""
     licence: str = ""
     """Licence of the weights it loads, when there are any."""
+    weights: str = ""
+    """``"package.module:function"``: ``config -> str``, one phrase on where the weights the config names lie on this
+    machine. Raises WeightsError with the way to bring them; imports no torch, and asks no network."""
+    example: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Config keys of a small instance with random weights, for checks."""
+    unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Conformance checks that do not apply, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +85,11 @@ class DatasetSpec:
     """The modalities it holds; empty when its config decides."""
     summary: str = ""
     licence: str = ""
+    example: str = ""
+    """``"package.module:function"``: ``folder -> config keys``. Writes a tiny made-up data set in its true layout into
+    the folder (nothing, for one that needs no files); the keys build it."""
+    unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Conformance checks that do not apply, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +101,10 @@ class LossSpec:
     build: str
     """``"package.module:function"``: ``config -> geobind.Loss``."""
     summary: str = ""
+    example: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Config keys for checks, where it has keys without a default."""
+    unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Conformance checks that do not apply, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

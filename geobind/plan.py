@@ -107,7 +107,32 @@ def load_plan(recipe: str, plugins: Plugins, overrides: list[str] | None = None)
     document = read_document(path)
     for assignment in overrides or ():
         document.set(assignment)
-    return resolve(path.stem, document, plugins)
+    return resolve(path.stem if is_path else recipe, document, plugins)
+
+
+def recipe_that_binds(modality: str, anchor: str | None, plugins: Plugins) -> Plan | None:
+    """The only recipe that binds a modality to an anchor, or to any; None where no recipe does.
+
+    Recipes that cannot be loaded, for want of a plugin, are passed over.
+
+    Raises:
+        RecipeError: Several recipes do.
+    """
+    found = []
+    for name in recipe_paths(plugins):
+        try:
+            plan = load_plan(name, plugins)
+        except GeobindError:
+            continue
+        if anchor in (None, plan.recipe.anchor.modality) and modality in {s.config.modality for s in plan.stages}:
+            found.append(plan)
+    if len(found) > 1:
+        names = ", ".join(repr(plan.name) for plan in found)
+        raise RecipeError(
+            f"several recipes have a stage for modality {modality!r}: {names}",
+            fix="Name one with --recipe, or write its stage into your recipe.",
+        )
+    return found[0] if found else None
 
 
 def resolve(name: str, document: Document, plugins: Plugins) -> Plan:

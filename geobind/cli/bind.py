@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 def bind(
     recipe: RecipeOption = None,
-    modality: Annotated[str | None, typer.Option("--modality", "-m", help="Bind this modality alone.")] = None,
+    modality: Annotated[
+        str | None,
+        typer.Option("--modality", "-m", help="Bind this modality alone; its stage may come from a plugin's recipe."),
+    ] = None,
     stage: Annotated[str | None, typer.Option("--stage", "-s", help="Run this stage alone.")] = None,
     stale: Annotated[bool, typer.Option("--stale", help="Bind again what an anchor's change made stale.")] = False,
     with_required: Annotated[
@@ -54,7 +57,7 @@ def bind(
     if sum((modality is not None, stage is not None, stale)) > 1:
         raise RecipeError("--modality, --stage and --stale exclude each other", fix="Give one of them.")
     current = find_space(space, recipe)
-    plan = plan_of(recipe, current, overrides)
+    plan = plan_of(recipe, current, overrides, modality=modality)
     target = current or SPACES / plan.name
 
     from geobind.bind.binder import bind as run_stages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,16 +84,35 @@ def record_of(space: Path | None) -> SpaceRecord | None:
     return read_record(space) if space is not None and (space / "space.json").is_file() else None
 
 
-def plan_of(recipe: str | None, space: Path | None, overrides: list[str] | None) -> Plan:
-    """The recipe that is meant: as named, else the one the space was bound by, else the default."""
-    from geobind.plan import load_plan, resolve
+def plan_of(
+    recipe: str | None, space: Path | None, overrides: list[str] | None, *, modality: str | None = None
+) -> Plan:
+    """The recipe that is meant: as named, else the one the space was bound by, else the default.
+
+    Where it was not named and has no stage for ``modality``, the only recipe that has one comes in: its stage is added
+    to the space's recipe, or it is the recipe itself where nothing is bound yet.
+    """
+    from geobind.plan import load_plan, recipe_that_binds, resolve
     from geobind.plugins import get_plugins
     from geobind.yamlfile import Document
 
-    record = record_of(space)
-    if recipe is not None or record is None:
-        return load_plan(recipe or DEFAULT_RECIPE, get_plugins(), overrides)
+    plugins, record = get_plugins(), record_of(space)
+    if recipe is not None:
+        return load_plan(recipe, plugins, overrides)
+    if record is None:
+        plan = load_plan(DEFAULT_RECIPE, plugins)
+        if modality is not None and not _binds(plan.resolved(), modality):
+            plan = recipe_that_binds(modality, None, plugins) or plan
+        return load_plan(plan.name, plugins, overrides)
     document = Document(f"{space}/space.json", record.recipe)
+    if modality is not None and not _binds(record.recipe, modality):
+        giver = recipe_that_binds(modality, record.anchor, plugins)
+        stages = giver.resolved()["stages"] if giver else []
+        document.values["stages"] += [stage for stage in stages if stage["modality"] == modality]
     for assignment in overrides or ():
         document.set(assignment)
-    return resolve(record.recipe_name, document, get_plugins())
+    return resolve(record.recipe_name, document, plugins)
+
+
+def _binds(recipe: dict[str, Any], modality: str) -> bool:
+    return any(stage["modality"] == modality for stage in recipe["stages"])

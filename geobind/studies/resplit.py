@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from geobind.builtin import ResplitConfig
 from geobind.data.resplit import Resplit
-from geobind.plugins import get_plugins
+from geobind.plugins import build_dataset
 
 
 def build(config: ResplitConfig) -> Resplit:
     """Build the dataset inside, and split it anew."""
-    return Resplit(get_plugins().dataset(config.dataset).build(), config)
+    return Resplit(build_dataset(config.dataset), config)
