@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
+from geobind.errors import nearest
 from geobind.hookspecs import hookimpl
 from geobind.modality import Config, DatasetSpec, LossSpec, TrackerSpec
+
+PATTERN_FIELDS = ("id", "split", "group")
+"""What a pattern of the folder dataset may name in braces."""
 
 
 class ManifestItems(Config):
@@ -73,7 +78,53 @@ class ManifestConfig(Config):
     pairs: tuple[ManifestPairs, ...] = ()
     """Files of explicit pairs."""
     strict: bool = True
-    """Stop at the first row with a missing file or impossible coordinates; false skips, counts and lists them."""
+    """Stop at the first row with a missing file or impossible coordinates, or that repeats another in every column;
+    false skips, counts and lists them."""
+
+
+class FolderConfig(Config):
+    """Files in folders, whose paths say which place each belongs to."""
+
+    root: Path
+    """Folder that all patterns start from."""
+    items: dict[str, str] = Field(min_length=1)
+    """Modality → pattern of its files, such as ``images/{split}/{id}_*.jpg``. ``{id}`` names the place; ``{split}``
+    (``train``, ``val`` or ``test``) and ``{group}`` (a scene class) say where it belongs; ``*`` is anything. None of
+    them crosses a ``/``. What one pattern says of a place holds for its files of every modality."""
+    texts: tuple[str, ...] = ("text",)
+    """Modalities whose files hold UTF-8 texts, one a line; of every other the file itself is the item."""
+    places: Path | None = None
+    """CSV file under ``root`` with the columns ``id``, ``lat`` and ``lon`` (degrees). The coordinates are the items of
+    ``location`` too, and make spatial blocks where no pattern has ``{split}``."""
+    block_deg: float = Field(1.0, gt=0)
+    """Side in degrees of the spatial blocks, where no pattern has ``{split}``."""
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares of blocks for train, val and test, where no pattern has ``{split}``."""
+    seed: int = 0
+    """Seed of the block split."""
+    origin: str
+    """How files of one id came together, for example ``true location``."""
+    origins: dict[str, str] = Field(default_factory=dict)
+    """Modality → its own word on how it was tied to a place, where it differs."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FolderConfig:
+        for pattern in [*self.items.values(), *([self.places.as_posix()] if self.places else [])]:
+            path = PurePosixPath(pattern)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"{pattern!r} leads out of the root")
+        for modality, pattern in self.items.items():
+            for field in re.findall(r"{(.*?)}", pattern):
+                if field not in PATTERN_FIELDS:
+                    told = nearest(field, PATTERN_FIELDS).rstrip(".")
+                    raise ValueError(f"the pattern of {modality!r} has an unknown field {{{field}}}. {told}")
+            if "{id}" not in pattern:
+                raise ValueError(f"the pattern of {modality!r}, {pattern!r}, lacks {{id}}, which names the place")
+            if "**" in pattern:
+                raise ValueError(f"the pattern of {modality!r} has `**`; write one `*/` for every folder on the way")
+        if "texts" in self.model_fields_set and (unknown := set(self.texts) - set(self.items)):
+            raise ValueError(f"texts names {sorted(unknown)}, which `items` has no pattern of")
+        return self
 
 
 class ResplitConfig(Config):
@@ -127,19 +178,28 @@ class SigLIPConfig(Config):
 
 @hookimpl
 def geobind_datasets() -> list[DatasetSpec]:
-    """The manifest, and another split of any dataset."""
+    """A table, a folder of files, and another split of any dataset."""
     return [
         DatasetSpec(
             name="manifest",
             config=ManifestConfig,
             build="geobind.data.manifest:build",
             summary="Your own table of pairs, CSV or Parquet, wide or long",
+            example="geobind.data.examples:manifest",
+        ),
+        DatasetSpec(
+            name="folder",
+            config=FolderConfig,
+            build="geobind.data.folder:build",
+            summary="Files in folders, whose paths name their place",
+            example="geobind.data.folder:example",
         ),
         DatasetSpec(
             name="resplit",
             config=ResplitConfig,
             build="geobind.studies.resplit:build",
             summary="Another dataset, split anew at random or by spatial blocks",
+            example="geobind.data.examples:resplit",
         ),
     ]
 

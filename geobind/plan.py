@@ -99,15 +99,21 @@ def load_plan(recipe: str, plugins: Plugins, overrides: list[str] | None = None)
         RecipeError: Unknown recipe, unknown key (with the nearest known one and file:line), wrong value.
         PluginError: A type that no sound plugin provides.
     """
-    known = recipe_paths(plugins)
     is_path = recipe.endswith((".yaml", ".yml"))
+    known = {} if is_path else recipe_paths(plugins)
     if not is_path and recipe not in known:
+        plugins.raise_if_named(recipe)
         raise RecipeError(f"unknown recipe {recipe!r}", fix=nearest(recipe, known) + " Or give a path to a .yaml file.")
     path = Path(recipe) if is_path else known[recipe]
+    return read_plan(path, path.stem if is_path else recipe, plugins, overrides)
+
+
+def read_plan(path: Path, name: str, plugins: Plugins, overrides: list[str] | None = None) -> Plan:
+    """The plan of a recipe whose file is known; see :func:`load_plan`."""
     document = read_document(path)
     for assignment in overrides or ():
         document.set(assignment)
-    return resolve(path.stem if is_path else recipe, document, plugins)
+    return resolve(name, document, plugins)
 
 
 def recipe_that_binds(modality: str, anchor: str | None, plugins: Plugins) -> Plan | None:
@@ -117,11 +123,12 @@ def recipe_that_binds(modality: str, anchor: str | None, plugins: Plugins) -> Pl
 
     Raises:
         RecipeError: Several recipes do.
+        PluginError: No recipe does, and a plugin of that name did not load.
     """
     found = []
-    for name in recipe_paths(plugins):
+    for name, path in recipe_paths(plugins).items():
         try:
-            plan = load_plan(name, plugins)
+            plan = read_plan(path, name, plugins)
         except GeobindError:
             continue
         if anchor in (None, plan.recipe.anchor.modality) and modality in {s.config.modality for s in plan.stages}:
@@ -132,7 +139,10 @@ def recipe_that_binds(modality: str, anchor: str | None, plugins: Plugins) -> Pl
             f"several recipes have a stage for modality {modality!r}: {names}",
             fix="Name one with --recipe, or write its stage into your recipe.",
         )
-    return found[0] if found else None
+    if not found:
+        plugins.raise_if_named(modality)
+        return None
+    return found[0]
 
 
 def resolve(name: str, document: Document, plugins: Plugins) -> Plan:

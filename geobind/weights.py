@@ -34,6 +34,17 @@ def package_file(package: str, version: str, path: str, sha256: str) -> Path:
     return check_sha256(Path(str(dist.locate_file(path))), sha256)
 
 
+def existing(path: Path) -> Path:
+    """Return ``path`` if it is a file.
+
+    Raises:
+        WeightsError: It is not.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights file {str(path)!r} does not exist", fix="Check the path.")
+    return path
+
+
 def check_sha256(path: Path, sha256: str) -> Path:
     """Return ``path`` if its content has that hash.
 
@@ -65,8 +76,7 @@ def load_torch(path: Path) -> Any:
     """
     import torch
 
-    if not path.is_file():
-        raise WeightsError(f"checkpoint {str(path)!r} does not exist", fix="Check the path.")
+    existing(path)
     try:
         with warnings.catch_warnings():
             # torch warns about odd pickle protocols before it refuses the file; the refusal says enough.
@@ -96,8 +106,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise WeightsError(f"weights file {str(path)!r} does not exist", fix="Check the path.")
+    existing(path)
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -117,21 +126,35 @@ def hub_file(repo: str, filename: str, *, revision: str | None = None) -> Path:
     Raises:
         WeightsError: It is in no cache and the hub cannot be reached; says how to bring the file.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
-    cached = try_to_load_from_cache(repo, filename, revision=revision)
-    if isinstance(cached, str):
-        return Path(cached)
-    if not hub_answers():
-        raise WeightsError(
-            f"{repo}/{filename} is not on this machine and the model hub does not answer",
-            fix=f"Where there is a network, run `hf download {repo} {filename}` and copy the cache folder"
-            " (~/.cache/huggingface) here, or give the path of the file in the recipe.",
-        )
+    try:
+        return hub_cached(repo, filename, revision=revision)
+    except WeightsError as absent:
+        if not hub_answers():
+            raise WeightsError(f"{absent.what} and the model hub does not answer", fix=absent.fix) from None
     try:
         return Path(hf_hub_download(repo, filename, revision=revision))
     except Exception as error:
         raise WeightsError(f"{repo}/{filename} cannot be downloaded: {error}", fix="Check the names.") from error
+
+
+def hub_cached(repo: str, filename: str, *, revision: str | None = None) -> Path:
+    """A file of a Hugging Face repository, from the local cache alone.
+
+    Raises:
+        WeightsError: It is in no cache; says how to bring the file.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repo, filename, revision=revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    raise WeightsError(
+        f"{repo}/{filename} is not on this machine",
+        fix=f"Where there is a network, run `hf download {repo} {filename}` and copy the cache folder"
+        " (~/.cache/huggingface) here, or give the path of the file in the recipe.",
+    )
 
 
 @cache

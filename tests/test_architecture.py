@@ -13,7 +13,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"studies"},
-    {"bind", "evaluate"},
+    {"bind", "evaluate", "authoring"},
     {"features", "ranks"},
     {"space"},
     {"plan"},

@@ -64,7 +64,7 @@ def main() -> None:
     try:
         from geobind.plugins import get_plugins
 
-        get_plugins().manager.hook.geobind_cli(app=app)
+        get_plugins().add_commands(app)
         app()
     except GeobindError as error:
         print(f"error: {error}", file=sys.stderr)

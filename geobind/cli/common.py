@@ -79,9 +79,11 @@ def need_space(space: Path | None, recipe: str | None = None) -> Path:
 
 def record_of(space: Path | None) -> SpaceRecord | None:
     """What a space folder says of itself, without importing torch; None where nothing is bound."""
+    if space is None or not (space / "space.json").is_file():
+        return None
     from geobind.space.records import read_record
 
-    return read_record(space) if space is not None and (space / "space.json").is_file() else None
+    return read_record(space)
 
 
 def plan_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from geobind.cli.common import RecipeOption, SetOption, SpaceOption, find_space, plan_of, record_of, stdout
 
 if TYPE_CHECKING:
+    from geobind.plan import Plan, StagePlan
     from geobind.space.records import SpaceRecord
 
 app = typer.Typer(help="List, show and check the stages of recipes.", no_args_is_help=True)
@@ -21,19 +24,34 @@ def list_(
     space: SpaceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show every stage of every recipe, and whether it is bound in the current space."""
-    from geobind.plan import load_plan, recipe_paths
+    """Show every stage of every recipe, and whether it is bound in the current space.
+
+    A recipe that cannot be used here, for example since a plugin is absent, is told below the others.
+    """
+    from geobind.errors import GeobindError
+    from geobind.plan import load_plan, read_plan, recipe_paths
     from geobind.plugins import get_plugins
 
     plugins = get_plugins()
     current = find_space(space)
     record = record_of(current)
-    plans = [load_plan(name, plugins) for name in ([recipe] if recipe else recipe_paths(plugins))]
-    if record and not recipe and record.recipe_name not in {plan.name for plan in plans}:
-        plans.append(plan_of(None, current, None))  # bound by a recipe of the user's own
+    if recipe:
+        asked: dict[str, Callable[[], Plan]] = {recipe: partial(load_plan, recipe, plugins)}
+    else:
+        asked = {name: partial(read_plan, path, name, plugins) for name, path in recipe_paths(plugins).items()}
+        if record:  # it may be bound by a recipe of the user's own
+            asked.setdefault(record.recipe_name, partial(plan_of, None, current, None))
+    plans, unusable = [], {}
+    for name, plan_it in asked.items():
+        try:
+            plans.append(plan_it())
+        except GeobindError as error:
+            if recipe:
+                raise
+            unusable[name] = str(error)
     rows: list[dict[str, Any]] = []
     for plan in plans:
-        for stage in plan.stages:
+        for stage in [*plan.stages, *_added(plan, record, current)]:
             rows.append(
                 {
                     "stage": stage.config.name,
@@ -49,9 +67,22 @@ def list_(
     if as_json:
         import json
 
-        typer.echo(json.dumps({"space": str(current) if current else None, "stages": rows}, indent=2))
+        space_name = str(current) if current else None
+        typer.echo(json.dumps({"space": space_name, "stages": rows, "unusable": unusable}, indent=2))
         return
     _print_rows(rows, current)
+    for name, reason in unusable.items():
+        typer.echo(f"recipe {name} cannot be used here: {reason}", err=True)
+
+
+def _added(plan: Plan, space: SpaceRecord | None, current: Path | None) -> list[StagePlan]:
+    """The stages that `bind --modality` added to a space bound by this recipe."""
+    if space is None or space.recipe_name != plan.name:
+        return []
+    names = {stage.config.name for stage in plan.stages}
+    if {stage["name"] for stage in space.recipe["stages"]} <= names:
+        return []
+    return [stage for stage in plan_of(None, current, None).stages if stage.config.name not in names]
 
 
 def bound_state(space: SpaceRecord | None, recipe: str, stage: str, modality: str) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from geobind.data.geo import check_lat_lon
 from geobind.data.items import SPLITS, Dataset, Items
+from geobind.data.repeats import first_equal_rows
 from geobind.data.splits import split_by_blocks
 from geobind.errors import DataError, nearest
 from geobind.weights import file_sha256
@@ -54,7 +55,7 @@ class ManifestDataset(Dataset):
     """Items read off a table; see :class:`geobind.builtin.ManifestConfig` for what it may hold.
 
     Raises:
-        DataError: The file or a column does not exist, or (``strict``) a row is unusable.
+        DataError: The file or a column does not exist, or (``strict``) a row is unusable or repeats another.
     """
 
     def __init__(self, config: ManifestConfig) -> None:
@@ -68,6 +69,7 @@ class ManifestDataset(Dataset):
         for item in config.items.values():
             wanted += [item.lat, item.lon, *item.where]
         self._require([column for column in wanted if column])
+        self._repeated = self._told_repeats()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -115,6 +117,21 @@ class ManifestDataset(Dataset):
 
     # -- reading -----------------------------------------------------------------------------------
 
+    def _told_repeats(self) -> NDArray[np.bool_]:
+        """Which rows are to be left out ``[N]``, since an earlier one equals them in every column."""
+        first = first_equal_rows(self.table)
+        repeated: NDArray[np.bool_] = first != np.arange(len(first))
+        for row in np.flatnonzero(repeated).tolist():
+            error = DataError(
+                f"row {row + 2} repeats row {first[row] + 2}: they are equal in every column",
+                where=f"{self.config.path}:{row + 2}",
+                fix="Drop one of the two, or skip such rows with `strict: false`.",
+            )
+            if self.config.strict:
+                raise error
+            self._skipped.append(str(error))
+        return repeated
+
     def _read(self, modality: str, how: ManifestItems) -> dict[str, Items]:
         rows = self._rows_of(how)
         values: list[Any] = []
@@ -143,7 +160,7 @@ class ManifestDataset(Dataset):
         return {split: items.take(np.flatnonzero(self._splits[at] == split)) for split in SPLITS}
 
     def _rows_of(self, how: ManifestItems) -> NDArray[np.int64]:
-        mask = np.ones(self.table.num_rows, dtype=bool)
+        mask = ~self._repeated
         for column, value in how.where.items():
             mask &= _strings(self.table[column]) == value
         return np.flatnonzero(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -84,6 +85,8 @@ def test_the_stage_comes_into_the_space(give, toy_recipe, write_recipe, tmp_path
     }
     assert after.recipe["stages"][-1]["optim"]["epochs"] == 1
     assert [s["name"] for s in after.recipe["stages"]] == ["b", "c", "toy_d"]
+    listed = json.loads(run("stages", "list", "--json"))["stages"]
+    assert [row["bound"] for row in listed if row["stage"] == "toy_d" and row["recipe"] == "toy"] == ["yes"]
     run("bind", "--modality", "toy_d")  # now it is the space's own
     assert [s["name"] for s in read_record(tmp_path / "spaces/toy").recipe["stages"]] == ["b", "c", "toy_d"]
     assert "toy_b → toy_d" in run("evaluate", "--all-pairs")

@@ -17,6 +17,7 @@ from PIL import Image
 from geobind.builtin import ManifestConfig, ManifestItems, ManifestPairs
 from geobind.data.manifest import ManifestDataset
 from geobind.data.pairs import match
+from geobind.data.repeats import first_equal_rows
 from geobind.errors import DataError
 
 
@@ -87,6 +88,34 @@ def test_bad_rows_stop_or_are_skipped_counted_and_listed(folder):
         strict.items("satellite", "train")
     with pytest.raises(DataError, match="latitude 95"):
         strict.items("location", "train")
+
+
+def test_a_row_that_repeats_another_stops_or_is_skipped(folder):
+    text = WIDE + "c.png,,10.0,20.0,train\nc.png,,10.0,20.5,train\n" + WIDE.splitlines()[2] + "\n"
+    with pytest.raises(DataError, match=r"row 7 repeats row 4: .*m.csv:7\)\. Drop one"):
+        wide(folder, text)
+    data = wide(folder, text, strict=False)
+    assert [data.skipped()[n].split(":")[0] for n in (0, 1)] == ["row 7 repeats row 4", "row 9 repeats row 3"]
+    assert data.items("satellite", "train").place.tolist() == ["0", "1", "2", "6"]
+    assert len(data.items("text", "train")) == len(wide(folder, WIDE).items("text", "train"))
+    assert len(data.skipped()) == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"a": [1, 1, 1, 2, 1], "b": ["x", "y", "x", None, "x"]}, [0, 1, 0, 3, 0]),
+        ({"a": [None, None, "x"]}, [0, 0, 2]),
+        ({"a": [float("nan"), float("nan"), 0.0]}, [0, 0, 2]),
+        ({"a": [["x"], ["x", "y"], ["x"]], "b": [{"k": 1}] * 3}, [0, 1, 0]),
+        ({"a": pa.array(["x", "y", "x"]).dictionary_encode()}, [0, 1, 0]),
+        ({"a": [None, None]}, [0, 0]),
+        ({"a": ["x", "y", "x"], "b": [1, 1, 2]}, [0, 1, 2]),
+        ({"a": []}, []),
+    ],
+)
+def test_first_equal_rows(columns, expected):
+    assert first_equal_rows(pa.table(columns)).tolist() == expected
 
 
 def test_block_split_where_there_is_no_split_column(folder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,11 +19,24 @@ RELEASED = {
 """Checkpoints without fusion in the hub repository ``lukewys/laion_clap``, and the tower each belongs to."""
 
 
+class Htsat(geobind.Config):
+    """An HTS-AT of another size than the released ones, to train from nothing."""
+
+    width: int = Field(96, ge=4)
+    """Channels of the first stage; each further stage doubles them."""
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    """Blocks of each stage."""
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    """Attention heads of each stage."""
+    seconds: float = Field(10.0, ge=0.5, le=10)
+    """Length of a window; its spectrogram is stretched to what the tower sees of 10 s."""
+
+
 class ClapConfig(geobind.Config):
     """Audio tower of LAION-CLAP (Wu et al. 2023, arXiv:2211.06687), without feature fusion: 512-d."""
 
-    model: Literal["HTSAT-tiny", "HTSAT-base"] = "HTSAT-tiny"
-    """The HTS-AT tower: tiny has 28 M parameters, base 69 M."""
+    model: Literal["HTSAT-tiny", "HTSAT-base"] | Htsat = "HTSAT-tiny"
+    """The HTS-AT tower: tiny has 28 M parameters, base 69 M; or the keys of one of another size."""
     checkpoint: str | None = "630k-audioset-best.pt"
     """Name of a released checkpoint, or the path of a local one; null for random weights."""
     windows: int = Field(4, ge=1)
@@ -35,6 +48,10 @@ class ClapConfig(geobind.Config):
         if tower != self.model:
             raise ValueError(f"checkpoint {self.checkpoint!r} belongs to {tower}; set `model: {tower}`")
         return self
+
+
+TINY_HTSAT: dict[str, Any] = {"width": 8, "depths": [1, 1, 1, 1], "heads": [1, 1, 2, 4], "seconds": 1}
+"""An HTS-AT that is quick to check."""
 
 
 class YamnetConfig(geobind.Config):
@@ -73,6 +90,8 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             name="audio",
             item="path of WAV/FLAC/OGG/MP3, or (samples float [n] or [n, channels], rate in Hz)",
             summary="Sound recorded at a place.",
+            units="1 at full scale; rate in Hz",
+            example="geobind_audio.examples:tone",
             preview="geobind_audio.preview:preview",
             sound="geobind_audio.preview:sound",
         )
@@ -90,6 +109,8 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_audio.clap:build",
             summary="LAION-CLAP's HTS-AT audio tower, 512-d.",
             licence="CC0-1.0 (the LAION-CLAP project)",
+            weights="geobind_audio.weights:of_clap",
+            example={"model": TINY_HTSAT, "checkpoint": None, "windows": 2},
         ),
         geobind.EncoderSpec(
             name="yamnet",
@@ -98,6 +119,8 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_audio.yamnet:build",
             summary="YAMNet, AudioSet features, 1024-d.",
             licence="Apache-2.0",
+            weights="geobind_audio.weights:of_yamnet",
+            example={"seconds": 1, "windows": 2},
         ),
         geobind.EncoderSpec(
             name="mel_cnn",
@@ -105,5 +128,6 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             config=MelCnnConfig,
             build="geobind_audio.mel_cnn:build",
             summary="Small log-mel CNN to train from nothing.",
+            example={"seconds": 0.5, "mels": 16, "width": 4, "embed_dim": 16, "windows": 2},
         ),
     ]

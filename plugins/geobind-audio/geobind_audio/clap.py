@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from geobind import WeightsError, needs
+from geobind import RecipeError, WeightsError, needs
 from geobind.weights import hub_file, load_torch
-from geobind_audio import RELEASED, ClapConfig
+from geobind_audio import RELEASED, ClapConfig, Htsat
 from geobind_audio.decode import Samples
+from geobind_audio.weights import CLAP_REPOSITORY
 from geobind_audio.windows import WindowedEncoder, repeat_pad
 
-REPOSITORY = "lukewys/laion_clap"
 UNUSED = ("audio_branch.tscam_conv.", "audio_branch.head.")
 """AudioSet's classifier inside the checkpoints."""
 
@@ -36,19 +36,21 @@ class Clap(WindowedEncoder):
     filling = "repeated as often as it fits whole, then padded with zeros (repeatpad)"
 
     def __init__(self, config: ClapConfig) -> None:
-        htsat = _import_htsat()
-        file = Path(htsat.__file__ or "").parent / "model_configs" / f"{config.model}.json"
-        settings = json.loads(file.read_text())
-        audio = SimpleNamespace(**settings["audio_cfg"])
-        super().__init__(rate=audio.sample_rate, seconds=audio.clip_samples / audio.sample_rate, windows=config.windows)
+        htsat, own = _import_htsat(), config.model if isinstance(config.model, Htsat) else None
+        file = Path(htsat.__file__ or "").parent / "model_configs" / f"{'HTSAT-tiny' if own else config.model}.json"
+        audio = SimpleNamespace(**json.loads(file.read_text())["audio_cfg"])
+        seconds = own.seconds if own else audio.clip_samples / audio.sample_rate
+        super().__init__(rate=audio.sample_rate, seconds=seconds, windows=config.windows)
         self.model, self.checkpoint = config.model, config.checkpoint
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "torch.meshgrid", UserWarning)  # called there without `indexing`
-            self.audio_branch = htsat.create_htsat_model(audio)
+            self.audio_branch = _tower_of(own, htsat, audio) if own else htsat.create_htsat_model(audio)
         self.audio_branch.tscam_conv, self.audio_branch.head = NoClassifier(), nn.Identity()
         _fix_constants(self.audio_branch)
         self.audio_projection = nn.Sequential(
-            nn.Linear(settings["embed_dim"], self.embed_dim), nn.ReLU(), nn.Linear(self.embed_dim, self.embed_dim)
+            nn.Linear(self.audio_branch.num_features, self.embed_dim),
+            nn.ReLU(),
+            nn.Linear(self.embed_dim, self.embed_dim),
         )
 
     def load_pretrained(self) -> str:
@@ -60,7 +62,7 @@ class Clap(WindowedEncoder):
         if self.checkpoint is None:
             return "random"
         if self.checkpoint in RELEASED:
-            path, origin = hub_file(REPOSITORY, self.checkpoint), f"{REPOSITORY}/{self.checkpoint}"
+            path, origin = hub_file(CLAP_REPOSITORY, self.checkpoint), f"{CLAP_REPOSITORY}/{self.checkpoint}"
         else:
             path = Path(self.checkpoint).expanduser()
             origin = path.name
@@ -104,13 +106,30 @@ class NoClassifier(nn.Module):
 
 
 def build(config: ClapConfig) -> Clap:
-    """The audio tower with random weights."""
+    """The audio tower with random weights.
+
+    Raises:
+        RecipeError: No HTS-AT has the size that the config gives.
+        PluginError: laion-clap, an extra, is not installed.
+    """
     return Clap(config)
 
 
 def _import_htsat() -> ModuleType:
     with needs("laion_clap's HTS-AT", "pip install 'geobind-audio[clap]'"):
         return import_module("geobind_audio.clap_module.htsat")
+
+
+def _tower_of(size: Htsat, htsat: ModuleType, audio: SimpleNamespace) -> Any:
+    """An HTS-AT of that size, with the spectrogram of the released ones."""
+    if len(size.depths) != len(size.heads) or any(size.width * 2**i % heads for i, heads in enumerate(size.heads)):
+        raise RecipeError(
+            f"no HTS-AT has depths {size.depths}, heads {size.heads} and width {size.width}",
+            fix="Give one number of each per stage; heads divide the stage's width, which doubles from stage to stage.",
+        )
+    return htsat.HTSAT_Swin_Transformer(
+        config=audio, embed_dim=size.width, depths=size.depths, num_heads=size.heads, num_classes=1
+    )
 
 
 def _fix_constants(module: nn.Module) -> None:

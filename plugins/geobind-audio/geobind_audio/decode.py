@@ -23,6 +23,8 @@ Samples = NDArray[np.float32]
 
 LOUDEST = 32.0
 """30 dB over full scale. Float files do exceed 1; beyond this the samples are surely integers in disguise."""
+SLOWEST, FASTEST = 1.0, 1e7
+"""Hz: no sound is sampled at another rate, and resampling from one would fill the memory."""
 STREAMED = 2**31 - 4096
 """WAV data sizes from here on are placeholders of programs that wrote to a pipe (FFmpeg, SoX), not sizes."""
 OGG_PAGE = 65_307
@@ -106,7 +108,11 @@ def open_recording(item: Any) -> Iterator[Recording]:
 
 
 def _open_file(path: Path) -> soundfile.SoundFile:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that no file can have
+        there = False
+    if not there:
         raise geobind.DataError(f"audio file {str(path)!r} does not exist", fix="Check the path in the manifest.")
     try:
         file = soundfile.SoundFile(path)
@@ -158,11 +164,16 @@ def _array_recording(item: Any) -> Recording:
     name = f"array of shape {samples.shape} and dtype {samples.dtype}"
     if samples.dtype.kind != "f" or samples.ndim not in (1, 2):
         raise geobind.DataError(f"audio {name} is not sound", fix="Give floats in [-1, 1], [n] or [n, channels].")
-    if not 0 < rate < np.inf:
+    if not SLOWEST <= rate <= FASTEST:
         raise geobind.DataError(f"audio {name} has rate {rate:g} Hz", fix="Give the sampling rate in Hz.")
     if not samples.size:
         raise geobind.DataError(f"audio {name} holds no samples", fix="Drop it.")
     frames = samples.reshape(len(samples), -1)
     if frames.shape[1] > max(len(frames), 8):
         raise geobind.DataError(f"audio {name} has more channels than samples", fix="Transpose it to [n, channels].")
-    return Recording(name, rate, len(frames), lambda start, n: frames[start : start + n].astype(np.float32))
+
+    def read(start: int, count: int) -> Samples:
+        with np.errstate(over="ignore"):  # what no float32 holds becomes infinite, and is refused
+            return frames[start : start + count].astype(np.float32)
+
+    return Recording(name, rate, len(frames), read)

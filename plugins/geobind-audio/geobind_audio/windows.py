@@ -72,6 +72,8 @@ class WindowedEncoder(Encoder):
 
     def collate(self, samples: list[Batch]) -> Batch:
         """``counts [B]``: inputs of each item; ``inputs [W, ...]``: those of all items, one after another."""
+        if not samples:
+            return super().collate(samples)  # which says so
         inputs = [sample["inputs"] for sample in samples]
         return {"counts": torch.tensor([len(x) for x in inputs]), "inputs": torch.cat(inputs)}
 

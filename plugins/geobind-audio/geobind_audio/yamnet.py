@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geobind import WeightsError
-from geobind.weights import file_sha256
+from geobind.weights import existing, file_sha256
 from geobind_audio import YamnetConfig
 from geobind_audio.decode import Samples
 from geobind_audio.mel import LogMel
@@ -117,8 +117,7 @@ def build(config: YamnetConfig) -> Yamnet:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    if not path.is_file():
-        raise WeightsError(f"weights file {str(path)!r} does not exist", fix="Check the encoder's `weights`.")
+    existing(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)

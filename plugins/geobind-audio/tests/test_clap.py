@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from geobind_audio import RELEASED, ClapConfig
+from geobind_audio import RELEASED, TINY_HTSAT, ClapConfig, Htsat
 from geobind_audio.clap import Clap, build
+from geobind_audio.weights import of_clap
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from geobind import PluginError, WeightsError
+from geobind import PluginError, RecipeError, WeightsError
 
 pytestmark = pytest.mark.skipif(find_spec("laion_clap") is None, reason="laion-clap, an extra, is not installed")
 
+SMALL = Htsat(**TINY_HTSAT)
 REFERENCE = """
 # laion-clap's own model and preprocessing, without its __init__.py, which asks a model hub. `get_audio_features` is
 # taken out of a file that imports the whole package; the text tower is the smallest that needs no hub.
@@ -79,6 +81,14 @@ def test_embeddings_equal_laion_claps(clap: Clap, reference: Path) -> None:
     torch.testing.assert_close(embeddings, expected["embeddings"], atol=1e-6, rtol=1e-5)
 
 
+def test_the_blocks_of_all_stages_are_its_blocks(clap: Clap) -> None:
+    depths = clap.depths()
+    assert len(clap.blocks()) == 2 + 2 + 6 + 2
+    assert depths["audio_branch.layers.1.blocks.0.norm1.weight"] == 3
+    assert depths["audio_branch.layers.3.blocks.1.mlp.fc2.bias"] == 12
+    assert depths["audio_projection.0.bias"] == 13
+
+
 def test_constants_and_classifier_are_no_parameters(clap: Clap) -> None:
     names = [name for name, _ in clap.named_parameters()]
     assert not [name for name in names if "stft" in name or "melW" in name or "tscam" in name or ".head." in name]
@@ -124,7 +134,7 @@ def test_checkpoints_that_do_not_serve_are_named(
     refuse({"state_dict": state, "args": Malice()}, "could run code")
     assert "ran code" not in capsys.readouterr().out
     clap_.checkpoint = "630k-nonsense.pt"
-    with pytest.raises(WeightsError, match=r"checkpoint '630k-nonsense\.pt' does not exist"):
+    with pytest.raises(WeightsError, match=r"weights file '630k-nonsense\.pt' does not exist"):
         clap_.load_pretrained()
 
 
@@ -140,6 +150,31 @@ def test_a_released_checkpoint_without_a_network_is_a_sentence_at_once(
     ):
         encoder.load_pretrained()
     assert time.monotonic() - begin < 5
+    monkeypatch.setattr("socket.create_connection", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(WeightsError, match="is not on this machine.*hf download lukewys/laion_clap"):
+        of_clap(ClapConfig())
+
+
+def test_where_a_checkpoint_of_ones_own_lies_is_told(reference: Path) -> None:
+    assert of_clap(ClapConfig(checkpoint=str(reference / "clap.pt"))) == str(reference / "clap.pt")
+    assert of_clap(ClapConfig(checkpoint=None)) == build(ClapConfig(model=SMALL, checkpoint=None)).load_pretrained()
+
+
+def test_towers_of_another_size(clap: Clap) -> None:
+    small = build(ClapConfig(model=SMALL, checkpoint=None))
+    assert (small.seconds, len(small.blocks()), small.audio_branch.num_features) == (1, 4, 64)
+    same = build(ClapConfig(model=Htsat(), checkpoint=None))
+    same.load_state_dict(clap.state_dict())  # the defaults are HTSAT-tiny
+    for wrong in (Htsat(heads=(4, 8)), Htsat(width=6)):
+        with pytest.raises(RecipeError, match="no HTS-AT has depths .* heads divide the stage's width"):
+            build(ClapConfig(model=wrong, checkpoint=None))
+    with pytest.raises(ValidationError, match="belongs to HTSAT-tiny"):
+        ClapConfig(model=SMALL)
+
+
+def test_laion_claps_own_packages_are_not_imported(clap: Clap) -> None:
+    """``import laion_clap`` asks a model hub, and leaves two packages of common names among the top-level modules."""
+    assert not {"laion_clap", "clap_module", "training"} & set(sys.modules)
 
 
 def test_a_missing_extra_is_an_install_command(monkeypatch: pytest.MonkeyPatch) -> None:

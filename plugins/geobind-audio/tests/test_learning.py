@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from geobind_audio import ClapConfig, MelCnnConfig, YamnetConfig
+from geobind_audio import TINY_HTSAT, ClapConfig, Htsat, MelCnnConfig, YamnetConfig
 from geobind_audio.clap import build as clap
 from geobind_audio.mel_cnn import build as mel_cnn
 from geobind_audio.windows import WindowedEncoder
@@ -18,24 +18,24 @@ from geobind.config import Lora
 from geobind.space.heads import Tower
 
 BUILDERS: dict[str, Callable[[], WindowedEncoder]] = {
-    "clap": lambda: clap(ClapConfig(checkpoint=None, windows=1)),
+    "clap": lambda: clap(ClapConfig(model=Htsat(**TINY_HTSAT), checkpoint=None, windows=1)),
     "yamnet": lambda: yamnet(YamnetConfig(seconds=1)),
     "mel_cnn": lambda: mel_cnn(MelCnnConfig(seconds=1)),
 }
 DEPTHS = {
     "clap": {
         "audio_branch.patch_embed.proj.weight": 0,
-        "audio_branch.layers.0.blocks.1.norm1.weight": 2,
-        "audio_branch.layers.0.downsample.norm.weight": 2,
-        "audio_branch.layers.1.blocks.0.norm1.weight": 3,
-        "audio_branch.layers.3.blocks.1.mlp.fc2.bias": 12,
-        "audio_branch.norm.weight": 13,
-        "audio_projection.0.bias": 13,
+        "audio_branch.layers.0.blocks.0.norm1.weight": 1,
+        "audio_branch.layers.0.downsample.norm.weight": 1,
+        "audio_branch.layers.1.blocks.0.norm1.weight": 2,
+        "audio_branch.layers.3.blocks.0.mlp.fc2.bias": 4,
+        "audio_branch.norm.weight": 5,
+        "audio_projection.0.bias": 5,
     },
     "yamnet": {"layers.layer1.bias": 0, "layers.layer2.dw.weight": 1, "layers.layer14.pw.bias": 13},
     "mel_cnn": {"layers.0.weight": 0, "layers.1.weight": 1, "layers.2.bias": 1, "layers.10.weight": 4, "head.bias": 5},
 }
-BLOCKS = {"clap": 12, "yamnet": 13, "mel_cnn": 4}
+BLOCKS = {"clap": 4, "yamnet": 13, "mel_cnn": 4}
 
 
 @pytest.fixture(params=BUILDERS)

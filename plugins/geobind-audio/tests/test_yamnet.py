@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from geobind_audio import YamnetConfig
+from geobind_audio.weights import of_yamnet
 from geobind_audio.yamnet import Yamnet
 
 from geobind import WeightsError
@@ -63,6 +64,13 @@ def test_random_weights_carry_a_signal() -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         assert 0.1 < Yamnet(YamnetConfig()).embed(torch.randn(2, 96, 64)).std() < 10
+
+
+def test_where_the_weights_lie_is_told(weights: Path) -> None:
+    assert of_yamnet(YamnetConfig(weights=weights)) == str(weights)
+    assert of_yamnet(YamnetConfig()) == Yamnet(YamnetConfig()).load_pretrained() == "random"
+    with pytest.raises(WeightsError, match=r"none\.npz' does not exist"):
+        of_yamnet(YamnetConfig(weights=Path("none.npz")))
 
 
 def test_wrong_weights_are_named(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             name="ground",
             item="path, PIL image or uint8 array [H, W, 3]",
             summary="A photo taken at the place, from the ground.",
+            units="0 … 255",
+            example="geobind_satellite.examples:picture",
             preview="geobind_satellite.images:preview",
         )
     ]

@@ -45,6 +45,8 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             name="location",
             item="(lat, lon) in degrees, WGS84",
             summary="A place on Earth.",
+            units="degrees",
+            example="geobind_location.examples:place",
             preview="geobind_location.coordinates:preview",
         )
     ]
@@ -61,6 +63,8 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_location.geoclip:build",
             summary="GeoCLIP's location encoder, 512-d.",
             licence="MIT",
+            weights="geobind_location.weights:of_geoclip",
+            example={"pretrained": False},
         ),
         geobind.EncoderSpec(
             name="fourier",
@@ -68,5 +72,6 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             config=FourierConfig,
             build="geobind_location.fourier:build",
             summary="Fourier features on the sphere and an MLP, to train from nothing.",
+            example={"features": 16, "width": 32, "embed_dim": 16, "jitter_km": 1},
         ),
     ]

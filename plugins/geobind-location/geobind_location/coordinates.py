@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
+
+import numpy as np
 
 from geobind.data.geo import check_lat_lon
 from geobind.errors import DataError
@@ -16,8 +19,11 @@ def read_lat_lon(item: Any) -> tuple[float, float]:
     """
     try:
         lat, lon = item
+        single = np.ndim(lat) == np.ndim(lon) == 0
     except (TypeError, ValueError):
-        raise DataError(f"{item!r} is not a location", fix="Give (lat, lon) in degrees.") from None
+        single = False
+    if not single:
+        raise DataError(f"{reprlib.repr(item)} is not a location", fix="Give (lat, lon) in degrees.")
     return check_lat_lon(lat, lon, where=f"location {item!r}")
 
 

@@ -16,13 +16,9 @@ from torch import Tensor, nn
 
 from geobind import Encoder, needs
 from geobind.encoder import Batch
-from geobind.weights import load_torch, package_file
-from geobind_location import GeoclipConfig
+from geobind.weights import load_torch
+from geobind_location import GeoclipConfig, weights
 from geobind_location.coordinates import read_lat_lon
-
-VERSION = "1.3.0"
-WEIGHTS = "geoclip/model/weights/location_encoder_weights.pth"
-SHA256 = "94b80ae3af89fca78539e129dd2929d321247f5ceeeb0a31bc2c31041a253394"
 
 
 class Geoclip(Encoder):
@@ -57,8 +53,8 @@ class Geoclip(Encoder):
         """
         if not self.pretrained:
             return "random"
-        self.encoder.load_state_dict(load_torch(package_file("geoclip", VERSION, WEIGHTS, SHA256)))
-        return f"MP-16 (geoclip {VERSION})"
+        self.encoder.load_state_dict(load_torch(weights.geoclip_file()))
+        return f"MP-16 (geoclip {weights.VERSION})"
 
     def preprocess(self, item: Any, *, train: bool, generator: torch.Generator | None = None) -> Batch:
         """``lat_lon [2]`` in degrees, float64.

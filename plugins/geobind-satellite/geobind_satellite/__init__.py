@@ -26,13 +26,18 @@ class OpenClipConfig(geobind.Config):
     """A tag of the model (``openai``), the path of a checkpoint, or null for random weights. Must be left out for
     ``hf-hub:`` and ``local-dir:`` models, which bring their own."""
 
+    @property
+    def brings_weights(self) -> bool:
+        """Whether the model is one on the hub or in a folder, which has its weights beside it."""
+        return isinstance(self.model, str) and self.model.startswith(("hf-hub:", "local-dir:"))
+
     @model_validator(mode="after")
     def _check(self) -> OpenClipConfig:
         if isinstance(self.model, dict):
             inner = self.model.get("model_cfg", self.model)
             if absent := [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in inner]:
                 raise ValueError(f"an inline model lacks {', '.join(absent)}")
-        elif self.model.startswith(("hf-hub:", "local-dir:")) and self.pretrained is not None:
+        elif self.brings_weights and self.pretrained is not None:
             raise ValueError(f"model {self.model!r} brings its own weights: leave out pretrained")
         return self
 
@@ -44,6 +49,14 @@ class OpenClipImageConfig(OpenClipConfig):
     """Side in pixels of what the network sees; null for the model's own. Position embeddings are resampled to it."""
     augment: Augment = "satellite"
     """Random views in training: ``satellite``, ``photo`` or ``none``."""
+
+
+TINY_CLIP: dict[str, Any] = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 2},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+"""A CLIP that is quick to check, whose text tower reads with OpenCLIP's own tokenizer."""
 
 
 class TimmConfig(geobind.Config):
@@ -78,6 +91,8 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             name="satellite",
             item="path, PIL image or uint8 array [H, W, 3]",
             summary="An RGB picture of a place from above.",
+            units="0 … 255",
+            example="geobind_satellite.examples:picture",
             preview="geobind_satellite.images:preview",
         )
     ]
@@ -94,6 +109,8 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_satellite.open_clip:build_image",
             summary="The image tower of any OpenCLIP model, projection included.",
             licence="that of the chosen weights (OpenAI and LAION: MIT; SigLIP: Apache-2.0)",
+            weights="geobind_satellite.weights:of_open_clip",
+            example={"model": TINY_CLIP},
         ),
         geobind.EncoderSpec(
             name="timm",
@@ -102,6 +119,8 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_satellite.timm:build",
             summary="Any timm network, pooled features.",
             licence="that of the chosen weights (see the model's card)",
+            weights="geobind_satellite.weights:of_timm",
+            example={"model": "test_vit", "pretrained": False, "image_size": 32},
         ),
         geobind.EncoderSpec(
             name="efficientnet_lite0",
@@ -110,5 +129,7 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_satellite.efficientnet:build",
             summary="EfficientNet-Lite0 with ImageNet weights that need no download.",
             licence="Apache-2.0",
+            weights="geobind_satellite.weights:of_efficientnet",
+            example={"pretrained": False, "image_size": 32},
         ),
     ]

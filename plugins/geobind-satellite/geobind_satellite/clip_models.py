@@ -6,6 +6,7 @@ Names, tags and cards are OpenCLIP's own. Nothing but a model on the hub needs a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -60,8 +61,12 @@ def architecture(config: OpenClipConfig) -> Architecture:
     )
 
 
-def find_weights(config: OpenClipConfig) -> tuple[Path, str] | None:
+def find_weights(config: OpenClipConfig, hub: Callable[[str, str], Path] = hub_file) -> tuple[Path, str] | None:
     """The checkpoint that a config names, and a phrase on where it comes from; None for random weights.
+
+    Args:
+        config: What names it.
+        hub: ``(repository, file) -> path``, for what is on the hub.
 
     Raises:
         WeightsError: It is not on this machine and cannot be fetched, or is neither a tag nor a file.
@@ -69,7 +74,7 @@ def find_weights(config: OpenClipConfig) -> tuple[Path, str] | None:
     model = config.model
     if isinstance(model, str) and model.startswith(HUB):
         repo = model.removeprefix(HUB)
-        return _hub_weights(repo), f"OpenCLIP {repo}"
+        return _hub_weights(repo, hub), f"OpenCLIP {repo}"
     if isinstance(model, str) and model.startswith(FOLDER):
         path = _folder_weights(Path(model.removeprefix(FOLDER)))
         return path, describe_file(path)
@@ -77,7 +82,7 @@ def find_weights(config: OpenClipConfig) -> tuple[Path, str] | None:
         return None
     if tag := _tag(config):
         repo, _, filename = tag["hf_hub"].rpartition("/")
-        return _hub_weights(repo, filename), f"OpenCLIP {model} {config.pretrained} ({repo})"
+        return _hub_weights(repo, hub, filename), f"OpenCLIP {model} {config.pretrained} ({repo})"
     path = Path(config.pretrained)
     if not path.is_file():
         tags = open_clip.list_pretrained_tags_by_model(_builtin_name(model)) if isinstance(model, str) else []
@@ -142,13 +147,13 @@ def _read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def _hub_weights(repo: str, filename: str = "") -> Path:
+def _hub_weights(repo: str, hub: Callable[[str, str], Path], filename: str = "") -> Path:
     """The named file of a repository, or its safetensors, or its torch file."""
     names: list[str] = [filename] if filename else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
     errors: list[WeightsError] = []
     for name in names:
         try:
-            return hub_file(repo, name)
+            return hub(repo, name)
         except WeightsError as error:
             errors.append(error)
     raise errors[0]

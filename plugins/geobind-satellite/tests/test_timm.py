@@ -5,6 +5,7 @@ import timm
 import torch
 from geobind_satellite import TimmConfig
 from geobind_satellite.timm import build as build_timm
+from geobind_satellite.weights import of_timm
 from safetensors.torch import save_file
 
 from geobind.errors import RecipeError, WeightsError
@@ -31,7 +32,7 @@ def test_the_tower_is_timms_own(tmp_path, photo):
     assert torch.allclose(embed(tower, [photo]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["test_vit", "test_convnext", "mobilenetv3_small_050"])
+@pytest.mark.parametrize("model", ["test_convnext", "mobilenetv3_small_050"])
 def test_alone_in_a_batch_and_twice_are_one(photo, model):
     tower = build(model=model, image_size=64)
     items = [photo, photo.rotate(90)]
@@ -41,16 +42,12 @@ def test_alone_in_a_batch_and_twice_are_one(photo, model):
     assert torch.equal(together, embed(tower, items))
 
 
-def test_saved_is_loaded(photo):
-    saved, fresh = build(image_size=64), build(image_size=64)
-    fresh.load_state_dict(saved.state_dict())
-    assert torch.equal(embed(saved, [photo]), embed(fresh, [photo]))
-
-
 def test_hub_weights_are_resampled_to_the_image_size(hub, photo):
     published = timm.create_model("test_vit", pretrained=False)
-    save_file(published.state_dict(), hub("timm/test_vit.r160_in1k") / "model.safetensors")
+    file = hub("timm/test_vit.r160_in1k") / "model.safetensors"
+    save_file(published.state_dict(), file)
     tower = build(pretrained=True, image_size=64)
+    assert of_timm(tower.config) == str(file)
     assert tower.load_pretrained() == "timm timm/test_vit.r160_in1k"
     published.set_input_size(img_size=64)
     assert torch.equal(tower.net.pos_embed, published.pos_embed)
@@ -58,7 +55,7 @@ def test_hub_weights_are_resampled_to_the_image_size(hub, photo):
 
 
 def test_without_weights_it_says_random():
-    assert build().load_pretrained() == "random"
+    assert build().load_pretrained() == of_timm(build().config) == "random"
 
 
 def test_dense_features_lie_as_the_picture_does(photo):
@@ -71,6 +68,14 @@ def test_missing_weights_are_told_in_seconds(hub):
     with pytest.raises(WeightsError, match=r"hf download timm/test_vit\.r160_in1k"):
         build(pretrained=True).load_pretrained()
     assert time.monotonic() - started < 10
+
+
+def test_weights_that_are_not_here_are_not_asked_of_the_hub(hub, monkeypatch):
+    monkeypatch.setattr("socket.create_connection", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(WeightsError, match=r"is not on this machine\. .*`hf download timm/test_vit\.r160_in1k"):
+        of_timm(TimmConfig(model="test_vit"))
+    with pytest.raises(WeightsError, match=r"nowhere\.pt' does not exist"):
+        of_timm(TimmConfig(model="test_vit", pretrained="/nowhere.pt"))
 
 
 def test_a_checkpoint_that_lacks_a_tensor_is_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geobind_satellite import OpenClipConfig
+from geobind_satellite import TINY_CLIP, OpenClipConfig
 
 import geobind
 
@@ -22,6 +22,7 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             name="text",
             item="a string",
             summary="A caption or description of a place.",
+            example="geobind_text.examples:caption",
             preview="geobind_satellite.texts:read_text",
         )
     ]
@@ -38,6 +39,8 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_satellite.open_clip:build_text",
             summary="The text tower of any OpenCLIP model, projection included.",
             licence="that of the chosen weights (OpenAI and LAION: MIT; SigLIP: Apache-2.0)",
+            weights="geobind_satellite.weights:of_open_clip",
+            example={"model": TINY_CLIP},
         ),
         geobind.EncoderSpec(
             name="minilm",
@@ -46,5 +49,7 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             build="geobind_text.minilm:build",
             summary="Sentence embeddings (all-MiniLM-L6-v2) whose weights need no download.",
             licence="Apache-2.0",
+            weights="geobind_text.weights:of_minilm",
+            example={"pretrained": False},
         ),
     ]

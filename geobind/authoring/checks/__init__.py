@@ -1,0 +1,1 @@
+"""The conformance suite: what every sound plugin does, as checks that anyone can run."""

@@ -1,0 +1,6 @@
+from geobind.authoring import parametrize_with_checks
+
+
+@parametrize_with_checks("text")
+def test_conforms(check):
+    check()

@@ -1,0 +1,10 @@
+"""What geobind asks of every plugin; `geobind plugins check timeseries` runs the same."""
+
+from collections.abc import Callable
+
+from geobind.authoring import parametrize_with_checks
+
+
+@parametrize_with_checks("timeseries")
+def test_conforms(check: Callable[[], None]) -> None:
+    check()

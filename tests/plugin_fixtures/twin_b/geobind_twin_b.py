@@ -1,0 +1,8 @@
+"""One of two distributions that bring a plugin of one name."""
+
+import geobind
+
+
+@geobind.hookimpl
+def geobind_modalities():
+    return [geobind.ModalitySpec(name="twin_b", item="array [4]", summary="Of a twin")]

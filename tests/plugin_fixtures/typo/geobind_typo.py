@@ -1,0 +1,8 @@
+"""A misspelt hook."""
+
+import geobind
+
+
+@geobind.hookimpl
+def geobind_modalitys():
+    return []
