@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 PLUGINS := satellite ground text audio location world
+# Written by the road that the docs show; the demo needs none of them.
+PROOFS := template timeseries maptags
 EXTRA_location := [geoclip]
-SOURCES := pyproject.toml $(PLUGINS:%=plugins/geobind-%/pyproject.toml)
+SOURCES := pyproject.toml $(PLUGINS:%=plugins/geobind-%/pyproject.toml) $(PROOFS:%=plugins/geobind-%/pyproject.toml)
 EDITABLE := $(foreach p,$(PLUGINS),-e "plugins/geobind-$(p)$(EXTRA_$(p))")
+EDITABLE_PROOFS := $(foreach p,$(PROOFS),-e plugins/geobind-$(p))
 
 .PHONY: demo test lint docs clean
 
@@ -18,7 +21,7 @@ test: $(VENV)/.installed-test lint
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy geobind $(foreach p,$(PLUGINS),plugins/geobind-$(p)/geobind_$(p))
+	$(VENV)/bin/mypy geobind $(foreach p,$(PLUGINS) $(PROOFS),plugins/geobind-$(p)/geobind_$(p))
 
 docs: $(VENV)/.installed-test
 	$(VENV)/bin/sphinx-build -W --keep-going -E -b html docs docs/_build/html
@@ -34,7 +37,7 @@ $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 # laion-clap is what the published recipe needs; the demo does not. clip-benchmark is what figures are checked against; its
 # metrics need none of what it depends on.
 $(VENV)/.installed-test: $(VENV)/bin/python $(SOURCES)
-	$(VENV)/bin/python -m pip install --progress-bar off -e ".[test]" $(EDITABLE) -e "plugins/geobind-audio[clap]"
+	$(VENV)/bin/python -m pip install --progress-bar off -e ".[test]" $(EDITABLE) $(EDITABLE_PROOFS) -e "plugins/geobind-audio[clap]"
 	$(VENV)/bin/python -m pip install --progress-bar off --no-deps "clip-benchmark>=1.6"
 	touch $@ $(VENV)/.installed
 

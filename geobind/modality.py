@@ -57,11 +57,15 @@ class EncoderSpec:
     """An encoder that a recipe can name as ``encoder: {type: NAME}`` for one modality."""
 
     name: str
+    """The word recipes use; told apart per modality."""
     modality: str
+    """The modality whose items it takes, of this or another plugin."""
     config: type[Config]
+    """What a recipe may say beside ``type:``; a docstring under a field is its help."""
     build: str
     """``"package.module:function"``: ``config -> geobind.Encoder``, with random weights."""
     summary: str = ""
+    """One line of help."""
     licence: str = ""
     """Licence of the weights it loads, when there are any."""
     weights: str = ""
@@ -78,13 +82,17 @@ class DatasetSpec:
     """A source of items that a recipe can name as ``dataset: {type: NAME}``."""
 
     name: str
+    """The word recipes use."""
     config: type[Config]
+    """What a recipe may say beside ``type:``; a docstring under a field is its help."""
     build: str
     """``"package.module:function"``: ``config -> geobind.Dataset``."""
     modalities: tuple[str, ...] = ()
     """The modalities it holds; empty when its config decides."""
     summary: str = ""
+    """One line of help."""
     licence: str = ""
+    """Licence of the data."""
     example: str = ""
     """``"package.module:function"``: ``folder -> config keys``. Writes a tiny made-up data set in its true layout into
     the folder (nothing, for one that needs no files); the keys build it."""
@@ -97,10 +105,13 @@ class LossSpec:
     """A loss that a recipe can name as ``loss: {type: NAME}``."""
 
     name: str
+    """The word recipes use."""
     config: type[Config]
+    """What a recipe may say beside ``type:``; a docstring under a field is its help."""
     build: str
     """``"package.module:function"``: ``config -> geobind.Loss``."""
     summary: str = ""
+    """One line of help."""
     example: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Config keys for checks, where it has keys without a default."""
     unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -112,8 +123,11 @@ class RecipeSpec:
     """A recipe a plugin ships; ``geobind bind --recipe NAME`` finds it."""
 
     name: str
+    """The word ``--recipe`` takes."""
     path: str
+    """Path of its YAML file, inside the plugin's package."""
     summary: str = ""
+    """One line of help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +135,12 @@ class TrackerSpec:
     """A place that follows a run's metrics; ``geobind bind --track NAME`` finds it."""
 
     name: str
+    """The word ``--track`` takes."""
     build: str
     """``"package.module:function"``: ``(folder, settings) -> geobind.Tracker``, with the run folder and the resolved
     recipe."""
     summary: str = ""
+    """One line of help."""
 
 
 Spec = ModalitySpec | EncoderSpec | DatasetSpec | LossSpec | RecipeSpec | TrackerSpec

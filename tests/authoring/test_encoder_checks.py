@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import geobind
 from geobind.authoring.checks import visit
@@ -49,6 +50,11 @@ MUTANTS = {
     "no encoder": one("class Net(geobind.Encoder)", "class Net(nn.Module)", "builds_with_random_weights"),
     "no width": one(
         "self.embed_dim = config.width", "self.embed_dim = None", "builds_with_random_weights", drastic=True
+    ),
+    "silent on its weights": one(
+        "    def collate(self",
+        "    def load_pretrained(self):\n        pass\n\n    def collate(self",
+        "builds_with_random_weights",
     ),
     "dtype by item": one(
         'return {"x": x}', 'return {"x": x.double() if len(x) > 4 else x}', "preprocesses_to_tensors", drastic=True
@@ -209,9 +215,7 @@ MUTANTS_ELSEWHERE = {
         '    def __getstate__(self):\n        return self.__dict__ | {"noise": 0.2}\n\n    def collate(self',
         "pickles_to_workers",
     ),
-    "items and hashes": one(
-        READ, READ + ' + hash("strip") % 97', "equals_itself_in_another_process", drastic=True
-    ),
+    "items and hashes": one(READ, READ + ' + hash("strip") % 97', "equals_itself_in_another_process", drastic=True),
     "weights and hashes": one(
         "torch.rand(4) + 0.5",
         'torch.rand(4, generator=torch.Generator().manual_seed(hash("strip") % 2**32)) + 0.5',
@@ -298,6 +302,19 @@ def test_mutant_elsewhere(plan, monkeypatch, name):
     found = {check for check in ELSEWHERE if planned[check].run().status == "failed"}
     assert mutant.check in found
     assert mutant.drastic or found == {mutant.check}
+
+
+def test_two_checks_share_one_process(plan, monkeypatch):
+    starts = []
+
+    def call_here(plugins, function, *arguments):
+        starts.append(function)
+        return function(*arguments)
+
+    monkeypatch.setattr(visit, "call_elsewhere", call_here)
+    planned = plan()
+    assert [planned[check].run().status for check in sorted(ELSEWHERE)] == ["passed", "passed"]
+    assert len(starts) == 1
 
 
 def test_another_process_has_other_hashes(plan):
@@ -430,6 +447,17 @@ def test_far_device_knows_modules(module):
 
     near, there = compute_far(call, module)
     assert there.device.type != "cpu"
+    assert torch.allclose(there.near, near, atol=1e-5)
+
+
+def test_far_device_knows_packed_sequences():
+    network = torch.nn.LSTM(8, 8, batch_first=True)
+
+    def call(x):
+        packed = pack_padded_sequence(x, torch.tensor([2, 5, 3]), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(network(packed)[0], batch_first=True)[0]
+
+    near, there = compute_far(call, network)
     assert torch.allclose(there.near, near, atol=1e-5)
 
 

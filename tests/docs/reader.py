@@ -173,6 +173,7 @@ def commands(text: str) -> Iterator[tuple[int, str]]:
 
 def plain(line: str) -> list[str] | None:
     """The words of a ``geobind`` command that needs no shell; None for any other line."""
+    line = line.replace("\\\n", " ")
     if not line.startswith("geobind "):
         return None
     words = list(shlex.shlex(line, posix=True, punctuation_chars=True))

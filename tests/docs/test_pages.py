@@ -44,6 +44,12 @@ def test_few_blocks_are_not_run(page):
     assert sum(bool(block.not_run) for block in blocks.blocks(page)) <= NOT_RUN_AT_MOST
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_no_line_begins_with_a_percent_sign(page):
+    """MyST would take it for a comment, and the reader would miss a line."""
+    assert not re.search(r"^%", page.read_text(), flags=re.MULTILINE)
+
+
 def test_there_is_something_to_run():
     found = [block.language for page in PAGES for block in blocks.blocks(page) if not block.not_run]
     assert found.count("sh") >= 20
@@ -113,6 +119,8 @@ mkdir made && export WORD=shown
 ```sh
 cd made   # the next block goes on there
 geobind --version; echo $WORD > word
+geobind plugins list \\
+  --json
 ```
 
 :::{note}

@@ -43,8 +43,15 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = FENCE.sub(lambda found: PARTS[found[1]](), text)
 
 
+def keep_colons(app: Sphinx, what: str, name: str, object_: Any, options: Any, lines: list[str]) -> None:
+    """Have napoleon read ``Identity of the anchor: …`` of a property as a sentence, not as a type and its meaning."""
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]  # an empty comment: what follows is no first line
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)
     app.add_html_math_renderer("mathml", (mathml.visit_inline, None), (mathml.visit_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

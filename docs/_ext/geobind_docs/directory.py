@@ -30,7 +30,7 @@ def write() -> str:
 def _table(plugins: list[dict[str, Any]]) -> str:
     if not plugins:
         return "None yet: yours may be the first."
-    head = ("| install | what it brings | modalities | licence |", "|---|---|---|---|")
+    head = ("{.directory}", "| install | what it brings | modalities | licence |", "|---|---|---|---|")
     return "\n".join((*head, *map(_row, plugins)))
 
 

@@ -18,7 +18,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 DEVICE = torch.device("meta")
 """What far tensors claim: every build of torch knows it, and real computing never has it."""
-HELPERS = ("aten.index.", "aten.index_put", "aten._index_put", "aten.copy_", "aten._to_copy", "aten._pack_padded")
+PACKING = ("aten._pack_padded_sequence.", "aten._pad_packed_sequence.")
+"""Operations of packed sequences, whose lengths are always on the CPU."""
+HELPERS = ("aten.index.", "aten.index_put", "aten._index_put", "aten.copy_", "aten._to_copy", *PACKING)
 """Operations that take CPU tensors beside those of a GPU: indices, lengths, and what is copied."""
 FROM_VALUES = (torch.tensor, torch.as_tensor, torch.asarray)
 """Functions that take values and a device."""
@@ -108,4 +110,6 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     args, kwargs = tree_map_only(FarTensor, lambda tensor: tensor.near, (args, kwargs))
     out = func(*args, **kwargs)
+    if far and str(func).startswith(PACKING):
+        return FarTensor(out[0]), out[1]
     return tree_map_only(Tensor, FarTensor, out) if far else out

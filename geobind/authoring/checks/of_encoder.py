@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geobind.authoring.checks.check import check, require
 from geobind.authoring.checks.samples import (
     NEAR,
+    SAME,
     apart,
     embed,
     form,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @check(EncoderSubject)
 def builds_with_random_weights(subject: EncoderSubject) -> None:
-    """Its builder returns a geobind.Encoder that knows its width, without asking for pretrained weights."""
+    """Its builder returns a geobind.Encoder that knows its width, and says where its weights come from."""
     from geobind.encoder import Encoder
 
     encoder = subject.build()
@@ -43,6 +44,12 @@ def builds_with_random_weights(subject: EncoderSubject) -> None:
             f"{name} is {value!r} once the encoder is built",
             f"Set {name} to a whole number above 0, in the class or in __init__.",
         )
+    phrase = encoder.load_pretrained()
+    require(
+        isinstance(phrase, str) and bool(phrase.strip()),
+        f"load_pretrained() returned {phrase!r}",
+        "Return a phrase on where the weights come from; 'random' when there are none.",
+    )
 
 
 @check(EncoderSubject)
@@ -149,7 +156,7 @@ def gives_finite_vectors(subject: EncoderSubject) -> None:
             "Look for divisions by 0, logarithms of 0, and means over nothing.",
         )
     require(
-        apart(out[1:], out[:1].expand_as(out[1:])) > 0,
+        apart(out[1:], out[:1].expand_as(out[1:])) > SAME,
         f"{len(items)} items have the same embedding",
         "Make the output depend on the input, and the spec's example items differ.",
     )
@@ -207,7 +214,7 @@ def duplicates_embed_equally(subject: EncoderSubject) -> None:
 
 @check(EncoderSubject)
 def repeats_itself(subject: EncoderSubject) -> None:
-    """In evaluation, preprocessing and embedding the same items again gives the same, bit by bit."""
+    """In evaluation, preprocessing and embedding the same items again gives the same."""
     import torch
 
     encoder, items = subject.build().eval(), subject.items()
@@ -217,7 +224,7 @@ def repeats_itself(subject: EncoderSubject) -> None:
         batch = encoder.collate(once)
         out, repeated = encoder(batch), encoder(batch)
     require(
-        torch.equal(out, repeated),
+        apart(out, repeated) <= SAME,
         f"a second forward in evaluation differs by {apart(out, repeated):.2g} of the largest value",
         "Dropout and noise must stop in evaluation: use modules, or pass training=self.training.",
     )

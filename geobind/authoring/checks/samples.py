@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEAR = 1e-4
 """Largest difference of embeddings that ought to be equal, as a share of the largest value: sums in another order."""
+SAME = 1e-6
+"""The same of what is computed a second time in the same way."""
 DIM = 16
 """Dimensions of the space that towers are checked in."""
 
@@ -58,7 +60,7 @@ def apart(a: Tensor, b: Tensor) -> float:
 
 
 def require_same(a: list[Batch], b: list[Batch], when: str, fix: str) -> None:
-    """Fail unless two lists of samples are equal: whole numbers exactly, floats within 1e-6.
+    """Fail unless two lists of samples are equal: whole numbers exactly, floats within :data:`SAME`.
 
     Raises:
         CheckFailed: With the key and the size of the difference.
@@ -72,7 +74,7 @@ def require_same(a: list[Batch], b: list[Batch], when: str, fix: str) -> None:
         for key in left:
             difference = apart(left[key].double(), right[key].double()) if left[key].numel() else 0.0
             require(
-                difference <= (1e-6 if left[key].is_floating_point() else 0),
+                difference <= (SAME if left[key].is_floating_point() else 0),
                 f"preprocess of item {number} gave another {key!r} {when}, up to {difference:.2g} of the largest value",
                 fix,
             )

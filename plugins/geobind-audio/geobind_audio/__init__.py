@@ -120,7 +120,7 @@ def geobind_encoders() -> list[geobind.EncoderSpec]:
             summary="YAMNet, AudioSet features, 1024-d.",
             licence="Apache-2.0",
             weights="geobind_audio.weights:of_yamnet",
-            example={"seconds": 1, "windows": 2},
+            example={"seconds": 1, "windows": 1},
         ),
         geobind.EncoderSpec(
             name="mel_cnn",

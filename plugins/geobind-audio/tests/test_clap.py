@@ -94,7 +94,9 @@ def test_constants_and_classifier_are_no_parameters(clap: Clap) -> None:
     assert not [name for name in names if "stft" in name or "melW" in name or "tscam" in name or ".head." in name]
 
 
-def test_numpy_scalars_of_numpy_1_are_let_through(reference: Path, tmp_path: Path) -> None:
+def test_numpy_scalars_of_numpy_1_are_let_through(
+    clap: Clap, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The released checkpoints hold the optimiser's numpy scalars under a name that numpy 2 has moved."""
     path = tmp_path / "old.pt"
     scalar = b"numpy.core.multiarray\nscalar"
@@ -105,7 +107,8 @@ def test_numpy_scalars_of_numpy_1_are_let_through(reference: Path, tmp_path: Pat
                 content = content.replace(b"numpy._core.multiarray\nscalar", scalar)
                 assert scalar in content
             old.writestr(name, content)
-    assert build(ClapConfig(checkpoint=str(path))).load_pretrained() == "LAION-CLAP (old.pt)"
+    monkeypatch.setattr(clap, "checkpoint", str(path))
+    assert clap.load_pretrained() == "LAION-CLAP (old.pt)"
 
 
 class Malice:
@@ -114,17 +117,16 @@ class Malice:
 
 
 def test_checkpoints_that_do_not_serve_are_named(
-    clap: Clap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clap: Clap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(content: object, message: str) -> None:
         path = tmp_path / "bad.pt"
         torch.save(content, path)
-        clap_.checkpoint = str(path)
+        monkeypatch.setattr(clap, "checkpoint", str(path))
         with pytest.raises(WeightsError, match=message):
-            clap_.load_pretrained()
+            clap.load_pretrained()
 
-    clap_ = build(ClapConfig(checkpoint=None))
-    state = {f"module.{name}": tensor for name, tensor in clap_.state_dict().items()}
+    state = {f"module.{name}": tensor for name, tensor in clap.state_dict().items()}
     refuse([1, 2], "has no 'state_dict'")
     refuse({"state_dict": {}}, "does not fit HTSAT-tiny: .*Missing key")
     fusion = {"module.audio_branch.patch_embed.mel_conv2d.weight": torch.zeros(1)}
@@ -133,22 +135,22 @@ def test_checkpoints_that_do_not_serve_are_named(
     refuse({"state_dict": state | {name: torch.zeros(512, 1024)}}, "size mismatch.*Choose the other `model`")
     refuse({"state_dict": state, "args": Malice()}, "could run code")
     assert "ran code" not in capsys.readouterr().out
-    clap_.checkpoint = "630k-nonsense.pt"
+    monkeypatch.setattr(clap, "checkpoint", "630k-nonsense.pt")
     with pytest.raises(WeightsError, match=r"weights file '630k-nonsense\.pt' does not exist"):
-        clap_.load_pretrained()
+        clap.load_pretrained()
 
 
 def test_a_released_checkpoint_without_a_network_is_a_sentence_at_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    clap: Clap, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("geobind.weights.hub_answers", lambda: False)
-    encoder = build(ClapConfig())
+    monkeypatch.setattr(clap, "checkpoint", ClapConfig().checkpoint)
     begin = time.monotonic()
     with pytest.raises(
         WeightsError, match=r"lukewys/laion_clap/630k-audioset-best\.pt is not on this machine.*hf download"
     ):
-        encoder.load_pretrained()
+        clap.load_pretrained()
     assert time.monotonic() - begin < 5
     monkeypatch.setattr("socket.create_connection", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(WeightsError, match="is not on this machine.*hf download lukewys/laion_clap"):
@@ -163,8 +165,8 @@ def test_where_a_checkpoint_of_ones_own_lies_is_told(reference: Path) -> None:
 def test_towers_of_another_size(clap: Clap) -> None:
     small = build(ClapConfig(model=SMALL, checkpoint=None))
     assert (small.seconds, len(small.blocks()), small.audio_branch.num_features) == (1, 4, 64)
-    same = build(ClapConfig(model=Htsat(), checkpoint=None))
-    same.load_state_dict(clap.state_dict())  # the defaults are HTSAT-tiny
+    released = clap.audio_branch
+    assert Htsat() == Htsat(width=released.embed_dim, depths=released.depths, heads=released.num_heads)
     for wrong in (Htsat(heads=(4, 8)), Htsat(width=6)):
         with pytest.raises(RecipeError, match="no HTS-AT has depths .* heads divide the stage's width"):
             build(ClapConfig(model=wrong, checkpoint=None))

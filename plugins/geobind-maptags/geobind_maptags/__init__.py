@@ -75,5 +75,5 @@ def geobind_datasets() -> list[geobind.DatasetSpec]:
 @geobind.hookimpl
 def geobind_recipes() -> list[geobind.RecipeSpec]:
     """What `geobind bind --recipe maptags` reads."""
-    path = Path(__file__).with_name("recipes") / "maptags.yaml"
-    return [geobind.RecipeSpec(name="maptags", path=str(path), summary="Text and maptags")]
+    path = str(Path(__file__).with_name("recipes") / "maptags.yaml")
+    return [geobind.RecipeSpec(name="maptags", path=path, summary="Text and the tags of GeoNames, to satellites")]

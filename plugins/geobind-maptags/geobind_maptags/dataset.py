@@ -34,16 +34,16 @@ def read_lines(path: Path) -> list[Line]:
     places: dict[str | int, Line] = {}
     where = str(path)
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), 1):
             where = f"{path}:{number}"
             place = Line.model_validate_json(line)
             if place.id in places:
                 raise geobind.DataError(f"id {place.id!r} comes twice", where=where, fix="Give every line its own id.")
             places[place.id] = place
     except (OSError, ValueError) as error:
-        raise refusal(error, where) from error
-    if not places:
-        raise geobind.DataError("it holds no places", where=where, fix="Write one per line.")
+        raise refusal(
+            error, where, 'Write {"id": …, "lat": …, "lon": …, "tags": {"key=value": count}} a line.'
+        ) from error
     return list(places.values())
 
 
@@ -112,10 +112,8 @@ class Places(geobind.Dataset):
 
 def example_config(folder: Path) -> dict[str, Any]:
     """A file of made-up places, one every 4°, for checks."""
-    cells = [(lat, lon) for lat in range(-88, 90, 4) for lon in range(-180, 180, 4)]
-    lines = [
-        {"id": f"{lat},{lon}", "lat": lat, "lon": lon, "tags": {"place=village": 1 + i % 97, f"natural={i % 89}": 1}}
-        for i, (lat, lon) in enumerate(cells)
-    ]
-    (folder / "map.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    rows = [{"id": i, "lat": 4 * (i // 90) - 88, "lon": 4 * (i % 90) - 180} for i in range(45 * 90)]
+    tags = [{"place=village": 1 + i % 97, f"natural={i % 89}": 1} for i in range(len(rows))]
+    lines = [json.dumps(row | {"tags": of_row}) for row, of_row in zip(rows, tags, strict=True)]
+    (folder / "map.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return {"n": 60, "path": str(folder / "map.jsonl"), "radius_km": 500.0}

@@ -10,16 +10,15 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 Count = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tags = Annotated[dict[Annotated[str, Field(pattern="^[^=]+=.+")], Count], Field(min_length=1)]
 BAG: TypeAdapter[dict[str, float]] = TypeAdapter(Tags, config=ConfigDict(strict=True))
-FIX = 'Write tags as {"key=value": count}: one at least, each count finite and above 0.'
 
 
-def refusal(error: Exception, where: str) -> geobind.DataError:
+def refusal(error: Exception, where: str, fix: str) -> geobind.DataError:
     """The first thing that is wrong, in one line with its remedy."""
     if not isinstance(error, ValidationError):
         return geobind.DataError(f"it cannot be read: {error}", where=where, fix="Name a file of UTF-8 text.")
     first = error.errors()[0]
     told = ": ".join([*map(str, first["loc"]), first["msg"], f"it is {str(first['input'])[:60]!r}"])
-    return geobind.DataError(told, where=where, fix=FIX)
+    return geobind.DataError(told, where=where, fix=fix)
 
 
 def read(item: Any) -> dict[str, float]:
@@ -34,7 +33,7 @@ def read(item: Any) -> dict[str, float]:
         return BAG.validate_python(dict(item) if isinstance(item, Mapping) else item)
     except (OSError, ValueError) as error:
         where = f"maptags item, {item if isinstance(item, str | Path) else type(item).__name__}"
-        raise refusal(error, where) from error
+        raise refusal(error, where, 'Give {"key=value": count}: one tag at least, counts above 0.') from error
 
 
 def preview(item: Any) -> str:

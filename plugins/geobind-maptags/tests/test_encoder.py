@@ -1,49 +1,80 @@
-"""The encoder maptags_cnn: what it reads, what it refuses, and what its network sees."""
+"""The encoder tag_set: what it reads, what it refuses, and what does and does not matter to it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import geobind
-import numpy as np
 import pytest
 import torch
 
-from geobind_maptags import CNNConfig
-from geobind_maptags.encoder import CNN, SIDE, read
+from geobind_maptags import TagSetConfig
+from geobind_maptags.encoder import TagSet, bucket
+from geobind_maptags.items import preview, read
+
+BAG = {"place=village": 12, "country=IT": 40, "natural=peak": 1.5}
 
 
-def test_a_file_is_read_as_the_array_it_holds(tmp_path: Path) -> None:
-    array = np.arange(SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
-    np.save(tmp_path / "zurich.npy", array)
-    np.testing.assert_array_equal(read(tmp_path / "zurich.npy"), array)
-    np.testing.assert_array_equal(read(array.astype(np.int64)), array)
+def embed(*bags: dict[str, float]) -> torch.Tensor:
+    torch.manual_seed(0)
+    encoder = TagSet(TagSetConfig(width=8)).eval()
+    with torch.no_grad():
+        return encoder(encoder.collate([encoder.preprocess(bag, train=False) for bag in bags]))
+
+
+def test_the_hash_is_the_same_everywhere() -> None:
+    assert bucket("123456789", 2**32) == 0xCBF43926  # the check value of CRC-32
+    assert bucket("place=village", 16384) == 3991
+
+
+def test_the_order_of_tags_does_not_matter() -> None:
+    one, other = embed(BAG, dict(reversed(BAG.items())))
+    assert torch.equal(one, other)
+
+
+def test_counts_and_tags_matter() -> None:
+    first, *others = embed(BAG, BAG | {"country=IT": 41}, BAG | {"country=FR": 40}, {"country=IT": 40})
+    assert all(not torch.allclose(first, other, atol=1e-5) for other in others)
+
+
+def test_an_item_of_one_tag_is_its_row_times_its_log_count() -> None:
+    encoder = TagSet(TagSetConfig(width=8))
+    batch = encoder.collate([encoder.preprocess({"a=b": 3}, train=False), encoder.preprocess(BAG, train=False)])
+    pooled = encoder.table(batch["bucket"], per_sample_weights=batch["weight"])
+    torch.testing.assert_close(pooled[0], encoder.table.weight[bucket("a=b", 16384)] * torch.tensor(4.0).log())
+
+
+def test_training_drops_tags_but_never_all() -> None:
+    encoder = TagSet(TagSetConfig(drop=0.9))
+    sizes = {
+        len(encoder.preprocess(BAG, train=True, generator=torch.Generator().manual_seed(seed))["bucket"])
+        for seed in range(50)
+    }
+    assert sizes == {1, 2} or sizes == {1, 2, 3}
+
+
+def test_a_file_is_read_as_the_bag_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "como.json").write_text(json.dumps(BAG))
+    assert read(tmp_path / "como.json") == BAG
+    assert preview(BAG) == "country=IT ×40, place=village ×12, natural=peak ×1.5"
 
 
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        (np.full((SIDE, SIDE), np.nan), "NaN"),
-        (np.zeros((SIDE, 3)), r"shape is \(16, 3\)"),
-        ("absent.npy", "absent.npy"),
-        ([["a"]], "no array of numbers"),
+        ({}, "at least 1 item"),
+        ({"a=b": float("nan")}, "a=b: .*finite"),
+        ({"a=b": -1}, "a=b: .*greater than 0"),
+        ({"a=b": 0}, "greater than 0"),
+        ({"a=b": True}, "valid number"),
+        ({"a=b": "3"}, "valid number"),
+        ({"village": 1}, "village: .*pattern"),
+        (["place=village"], "valid dictionary"),
         (None, "NoneType"),
+        ("absent.json", "absent.json"),
     ],
 )
-def test_what_is_no_item_is_refused(item: Any, said: str) -> None:
-    with pytest.raises(geobind.DataError, match=said):
+def test_what_is_no_bag_is_refused_with_a_remedy(item: Any, said: str) -> None:
+    with pytest.raises(geobind.DataError, match=said) as told:
         read(item)
-
-
-def test_the_network_sees_mean_0_and_deviation_1() -> None:
-    encoder = CNN(CNNConfig(mean=280.0, std=20.0))
-    array = encoder.preprocess(np.full((SIDE, SIDE), 300.0), train=False)["array"]
-    torch.testing.assert_close(array, torch.ones(1, SIDE, SIDE))
-
-
-def test_noise_comes_from_the_generator_alone() -> None:
-    encoder, item = CNN(CNNConfig()), np.zeros((SIDE, SIDE))
-    first, same, other = (
-        encoder.preprocess(item, train=True, generator=torch.Generator().manual_seed(seed))["array"]
-        for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, same) and not torch.equal(first, other)
+    assert told.value.fix

@@ -1,4 +1,4 @@
-"""The encoder timeseries_cnn: what it reads, what it refuses, and what its network sees."""
+"""The encoder series_cnn: what a missing day, padding and the season mean to it."""
 
 from pathlib import Path
 from typing import Any
@@ -7,43 +7,96 @@ import geobind
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from geobind_timeseries import CNNConfig
-from geobind_timeseries.encoder import CNN, SIDE, read
+from geobind_timeseries import Channel, SeriesCNNConfig
+from geobind_timeseries.encoder import SeriesCNN
+from geobind_timeseries.items import preview, read
 
 
-def test_a_file_is_read_as_the_array_it_holds(tmp_path: Path) -> None:
-    array = np.arange(SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
-    np.save(tmp_path / "zurich.npy", array)
-    np.testing.assert_array_equal(read(tmp_path / "zurich.npy"), array)
-    np.testing.assert_array_equal(read(array.astype(np.int64)), array)
+@pytest.fixture(scope="module")
+def encoder() -> SeriesCNN:
+    torch.manual_seed(0)
+    return SeriesCNN(SeriesCNNConfig(width=16)).eval()
+
+
+def embed(encoder: SeriesCNN, *items: Any) -> torch.Tensor:
+    with torch.no_grad():
+        features: torch.Tensor = encoder(encoder.collate([encoder.preprocess(item, train=False) for item in items]))
+        return features
+
+
+def year(warmest: int) -> NDArray[np.float32]:
+    return (10 + 8 * np.cos(2 * np.pi * (np.arange(364) - warmest) / 364)).astype(np.float32)[:, None]
 
 
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        (np.full((SIDE, SIDE), np.nan), "NaN"),
-        (np.zeros((SIDE, 3)), r"shape is \(16, 3\)"),
+        (np.full((9, 1), np.nan), "every value is missing"),
+        (np.array([[1.0], [np.inf]]), "infinity"),
+        (np.zeros((0, 1)), r"shape is \(0, 1\)"),
+        (np.zeros(9), r"shape is \(9,\)"),
         ("absent.npy", "absent.npy"),
-        ([["a"]], "no array of numbers"),
-        (None, "NoneType"),
+        ([["warm"]], "no array of numbers"),
     ],
 )
-def test_what_is_no_item_is_refused(item: Any, said: str) -> None:
-    with pytest.raises(geobind.DataError, match=said):
+def test_what_is_no_series_is_refused_with_a_remedy(item: Any, said: str) -> None:
+    with pytest.raises(geobind.DataError, match=said) as error:
         read(item)
+    assert error.value.fix
 
 
-def test_the_network_sees_mean_0_and_deviation_1() -> None:
-    encoder = CNN(CNNConfig(mean=280.0, std=20.0))
-    array = encoder.preprocess(np.full((SIDE, SIDE), 300.0), train=False)["array"]
-    torch.testing.assert_close(array, torch.ones(1, SIDE, SIDE))
+def test_a_file_is_read_as_the_array_it_holds(tmp_path: Path) -> None:
+    series = np.array([[1.0], [np.nan], [-3.5]], dtype=np.float32)
+    np.save(tmp_path / "zurich.npy", series)
+    np.testing.assert_array_equal(read(tmp_path / "zurich.npy"), series)
+    assert preview(tmp_path / "zurich.npy") == "3 days, 1 missing, -3.5 … 1.0"
 
 
-def test_noise_comes_from_the_generator_alone() -> None:
-    encoder, item = CNN(CNNConfig()), np.zeros((SIDE, SIDE))
-    first, same, other = (
-        encoder.preprocess(item, train=True, generator=torch.Generator().manual_seed(seed))["array"]
-        for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, same) and not torch.equal(first, other)
+def test_padding_changes_nothing(encoder: SeriesCNN) -> None:
+    short = year(200)[:45]
+    torch.testing.assert_close(embed(encoder, short, year(200))[:1], embed(encoder, short))
+
+
+def test_missing_days_at_the_end_are_as_no_days(encoder: SeriesCNN) -> None:
+    short = year(200)[:45]
+    gone = np.concatenate([short, np.full((100, 1), np.nan, dtype=np.float32)])
+    torch.testing.assert_close(embed(encoder, gone), embed(encoder, short))
+
+
+def test_a_missing_day_is_not_a_day_at_the_mean(encoder: SeriesCNN) -> None:
+    gap, mean = year(200), year(200)
+    gap[50], mean[50] = np.nan, encoder.config.channels[0].mean
+    assert not torch.allclose(embed(encoder, gap), embed(encoder, mean))
+
+
+def test_a_week_that_is_missing_leaves_no_trace_of_its_phase(encoder: SeriesCNN) -> None:
+    days = encoder.preprocess(np.array([[np.nan], [1.0]]), train=False)["days"]
+    assert days[0].tolist() == [0, 0, 0, 0]
+    assert days[1, 1] == 1 and days[1, 2:].norm() == pytest.approx(1)
+
+
+def test_the_season_matters(encoder: SeriesCNN) -> None:
+    """The same days half a year later, by whole weeks; without the phase only the edges would tell them apart."""
+    years = np.tile(year(200), (5, 1))
+    samples = [encoder.preprocess(np.roll(years, shift, axis=0), train=False) for shift in (0, 182)]
+    blind = [{"days": sample["days"].clone()} for sample in samples]
+    for sample in blind:
+        sample["days"][:, -2:] = 0
+    with torch.no_grad():
+        seen, unseen = (torch.dist(*encoder(encoder.collate(pair))) for pair in (samples, blind))
+    assert seen > 3 * unseen, (seen, unseen)
+
+
+def test_one_day_more_is_a_day_more(encoder: SeriesCNN) -> None:
+    """A last week of a single day counts for a seventh of a week."""
+    constant = np.full((365, 1), 30.0)
+    assert torch.dist(*embed(encoder, constant, constant[:-1])) < 0.01 * embed(encoder, constant).norm()
+
+
+def test_other_channels_than_the_config_s_are_refused() -> None:
+    two = SeriesCNN(SeriesCNNConfig(channels=(Channel(name="t", units="°C"), Channel(name="rain", units="mm/day"))))
+    assert two.preprocess(np.zeros((3, 2)), train=False)["days"].shape == (3, 6)
+    with pytest.raises(geobind.DataError, match=r"1 channels, not 2.*rain \(mm/day\)"):
+        two.preprocess(np.zeros((3, 1)), train=False)
