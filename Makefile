@@ -9,7 +9,7 @@ SOURCES := pyproject.toml $(PLUGINS:%=plugins/geobind-%/pyproject.toml) $(PROOFS
 EDITABLE := $(foreach p,$(PLUGINS),-e "plugins/geobind-$(p)$(EXTRA_$(p))")
 EDITABLE_PROOFS := $(foreach p,$(PROOFS),-e plugins/geobind-$(p))
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs template clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/geobind demo
@@ -25,6 +25,12 @@ lint: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-test
 	$(VENV)/bin/sphinx-build -W --keep-going -E -b html docs docs/_build/html
+
+# What `geobind plugins new template` writes; a test compares.
+template: $(VENV)/.installed-test
+	rm -rf plugins/geobind-template
+	$(VENV)/bin/python -c "from pathlib import Path; from geobind.authoring.scaffold import NewPlugin, write; \
+		write(NewPlugin(name='template'), Path('plugins'))"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geobind.bind.runs.trackers import Tracker as Tracker
+    from geobind.data.geo import check_lat_lon as check_lat_lon
+    from geobind.data.items import SPLITS as SPLITS
     from geobind.data.items import Dataset as Dataset
     from geobind.data.items import Items as Items
+    from geobind.data.splits import split_by_blocks as split_by_blocks
     from geobind.encoder import Encoder as Encoder
     from geobind.errors import DataError as DataError
     from geobind.errors import GeobindError as GeobindError
@@ -38,7 +41,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "geobind.bind.runs.trackers": ("Tracker",),
-    "geobind.data.items": ("Dataset", "Items"),
+    "geobind.data.geo": ("check_lat_lon",),
+    "geobind.data.items": ("SPLITS", "Dataset", "Items"),
+    "geobind.data.splits": ("split_by_blocks",),
     "geobind.encoder": ("Encoder",),
     "geobind.errors": (
         "DataError",

@@ -55,6 +55,9 @@ class Encoder(nn.Module):
     def collate(self, samples: list[Batch]) -> Batch:
         """Stack preprocessed samples into a batch; override it for items of unequal length.
 
+        One tensor at least has the batch as its first dimension. What was collated is never cut: micro-batches are
+        collated one by one.
+
         Raises:
             DataError: There are no samples.
         """

@@ -1,6 +1,6 @@
 """The vocabulary every room speaks: specs of modalities, encoders, datasets, losses and trackers.
 
-Specs are small frozen values, so that listing and validating never import torch. What a spec
+Specs are small frozen values whose fields are given by keyword, so that listing and validating never import torch. What a spec
 builds is named by a string ``"package.module:function"`` that is imported when it is first used.
 """
 
@@ -70,7 +70,8 @@ class EncoderSpec:
     """Licence of the weights it loads, when there are any."""
     weights: str = ""
     """``"package.module:function"``: ``config -> str``, one phrase on where the weights the config names lie on this
-    machine. Raises WeightsError with the way to bring them; imports no torch, and asks no network."""
+    machine. Raises WeightsError with the way to bring them; asks no network, and imports torch only where a library
+    has to say which file a name means."""
     example: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Config keys of a small instance with random weights, for checks."""
     unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -95,7 +96,7 @@ class DatasetSpec:
     """Licence of the data."""
     example: str = ""
     """``"package.module:function"``: ``folder -> config keys``. Writes a tiny made-up data set in its true layout into
-    the folder (nothing, for one that needs no files); the keys build it."""
+    the folder (nothing, for one that needs no files); the keys build it. Checks delete, empty and cut those files."""
     unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Conformance checks that do not apply, each with the reason."""
 

@@ -23,6 +23,11 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 stage``, ``2 stages``, ``6,481 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 @contextmanager
 def track(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Show progress over ``total`` units; yields a function to be called with each number done."""

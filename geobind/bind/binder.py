@@ -16,7 +16,7 @@ from geobind.errors import SpaceError
 from geobind.features.cache import FeatureCache
 from geobind.plan import Plan, StagePlan
 from geobind.plugins import get_plugins
-from geobind.progress import say
+from geobind.progress import counted, say
 from geobind.space.records import SpaceRecord
 
 
@@ -129,7 +129,7 @@ def _bind(
     run.track(trackers or run.state.get("trackers", []))
     if skipped := binding.skipped():
         run.list_skipped(skipped)
-        say(f"{len(skipped)} rows skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")
+        say(f"{counted(len(skipped), 'row')} skipped, listed in {run.path / 'skipped.txt'}; the first: {skipped[0]}")
     try:
         for group in groups:
             start = time.monotonic()

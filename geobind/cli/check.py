@@ -34,7 +34,7 @@ def check(
     from geobind.authoring.checks.run import plan_checks
     from geobind.errors import PluginError, nearest
     from geobind.plugins import get_plugins
-    from geobind.progress import track
+    from geobind.progress import counted, track
 
     if every:
         names = [record.name for record in get_plugins().records if record.status == "ok"]
@@ -63,7 +63,7 @@ def check(
     else:
         _print(outcomes)
         shown = f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped"
-        typer.echo(f"\n{counts['checks']} checks of {', '.join(names)}: {shown}, in {seconds:.1f} s")
+        typer.echo(f"\n{counted(counts['checks'], 'check')} of {', '.join(names)}: {shown}, in {seconds:.1f} s")
     if counts["failed"]:
         raise typer.Exit(1)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobind.errors import SpaceError
+from geobind.errors import RecipeError, SpaceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,6 +112,12 @@ def plan_of(
         stages = giver.resolved()["stages"] if giver else []
         document.values["stages"] += [stage for stage in stages if stage["modality"] == modality]
     for assignment in overrides or ():
+        if assignment.partition(".")[0] == "defaults":
+            raise RecipeError(
+                "the recipe of a space has no defaults any more: each stage has them spelt out",
+                where=f"--set {assignment}",
+                fix="Set it in the stage, as stages.NAME.…, or name a recipe with --recipe.",
+            )
         document.set(assignment)
     return resolve(record.recipe_name, document, plugins)
 

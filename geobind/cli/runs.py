@@ -89,6 +89,7 @@ def show(
 ) -> None:
     """Show one run stage by stage, and draw its curves."""
     from geobind.bind.runs.history import find_run
+    from geobind.progress import counted
 
     past = find_run(run, runs)
     console = stdout()
@@ -102,7 +103,7 @@ def show(
         f"{state.get('machine', '?')}; geobind {state.get('geobind', '?')}",
     ]
     if skipped := past.listed("skipped.txt"):
-        facts.append(f"{skipped} rows skipped, listed in {past.path / 'skipped.txt'}")
+        facts.append(f"{counted(skipped, 'row')} skipped, listed in {past.path / 'skipped.txt'}")
     console.print(*facts, sep="\n", highlight=False, markup=False, soft_wrap=True)
     measured = {stage: lines for stage in past.stages if (lines := past.metrics(stage))}
     table = _table("", *past.stages)

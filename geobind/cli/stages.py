@@ -131,6 +131,7 @@ def validate(
     """Check a recipe: keys, values, and that every type exists."""
     from geobind.plan import load_plan
     from geobind.plugins import get_plugins
+    from geobind.progress import counted
 
     plan = load_plan(recipe, get_plugins(), overrides)
-    typer.echo(f"{plan.source}: fine, {len(plan.stages)} stages ({', '.join(s.config.name for s in plan.stages)})")
+    typer.echo(f"{plan.source}: fine, {counted(len(plan.stages), 'stage')} ({', '.join(s.config.name for s in plan.stages)})")

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from geobind.errors import DataError
 
 SPLITS = ("train", "val", "test")
+"""The splits that every dataset has, though some may be empty."""
 
 
 @dataclass(frozen=True, eq=False)
 class Items(Sequence[Any]):
-    """A table of N items of one modality. Indexing loads the item; everything else is at hand.
+    """A table of N items of one modality. Indexing and iterating load items; everything else is at hand.
+
+    :func:`dataclasses.replace` makes another modality's table at the same places, :meth:`take` one of some rows.
 
     Raises:
         DataError: Columns of unequal length.

@@ -74,7 +74,7 @@ MUTANTS = {
         ('return f"Port {ids[index]}"', 'return f"Port {ids[index] if index != 1 else 1 / 0}"'),
     ),
     "an item of NaN": (
-        "items_can_be_loaded",
+        "items_are_finite",
         "item 2 of tide in train holds a NaN",
         (LEVELS, '    return levels * np.float32("nan" if index == 2 else config.scale)'),
     ),

@@ -36,7 +36,7 @@ def test_the_template_in_the_repository_is_what_is_written():
         for path in folder.rglob("*")
         if path.is_file() and not any(part.endswith(MADE) for part in path.relative_to(folder).parts)
     }
-    assert committed == render(NewPlugin(name="template")), "rewrite it: geobind plugins new template --folder plugins"
+    assert committed == render(NewPlugin(name="template")), "rewrite it: make template"
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["check", "format"])

@@ -76,6 +76,8 @@ def test_the_stage_comes_into_the_space(give, toy_recipe, write_recipe, tmp_path
     monkeypatch.chdir(tmp_path)
     run("bind", "--recipe", write_recipe(toy_recipe))
     before = read_record(tmp_path / "spaces/toy")
+    with pytest.raises(RecipeError, match="no defaults any more"):  # they would change nothing
+        run("bind", "--modality", "toy_c", "--set", "defaults.optim.epochs=1")
     give("toy_d", "d_recipe")
     run("bind", "--modality", "toy_d", "--set", "stages.toy_d.optim.epochs=1")
     after = read_record(tmp_path / "spaces/toy")

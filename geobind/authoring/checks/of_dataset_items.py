@@ -30,10 +30,15 @@ SAMPLES = 4
 
 @check(DatasetSubject)
 def items_can_be_loaded(subject: DatasetSubject) -> None:
-    """Every item of the example loads, and its numbers are finite."""
+    """Every item of the example loads."""
     for failed in built(subject).failures:
         found = f"{failed.name} cannot be loaded: {type(failed.item).__name__}: {failed.item}"
         require(False, found, "Every item of the example must load.")
+
+
+@check(DatasetSubject)
+def items_are_finite(subject: DatasetSubject) -> None:
+    """No item of the example holds a NaN or an infinity, unless they mean that a value is missing (declare it)."""
     for loaded in built(subject).loaded:
         fix = "Leave the item out and list it in `skipped()`, or fill the gap and say so in `item` of the modality."
         require(finite(loaded.item), f"{loaded.name} holds a NaN or an infinity", fix)

@@ -255,8 +255,14 @@ def refuses_items_of_nan(subject: EncoderSubject) -> None:
 
 @check(EncoderSubject)
 def refuses_a_single_nan(subject: EncoderSubject) -> None:
-    """An item with one NaN or infinite number raises a DataError with a remedy."""
+    """An item with one NaN raises a DataError with a remedy, unless NaN means that a value is missing (declare it)."""
     require_refusal(subject, "one_nan")
+
+
+@check(EncoderSubject)
+def refuses_a_single_infinity(subject: EncoderSubject) -> None:
+    """An item with one infinite number raises a DataError with a remedy."""
+    require_refusal(subject, "infinite")
 
 
 @check(EncoderSubject)

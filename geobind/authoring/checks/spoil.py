@@ -21,9 +21,11 @@ from geobind.authoring.checks.samples import prepare
 from geobind.authoring.checks.subjects import EncoderSubject
 from geobind.errors import DataError, MissingPackage
 
-Fault = Literal["empty", "all_nan", "one_nan", "damaged", "other"]
-"""Nothing in it · no number in it · a NaN or infinity among numbers · a file that is absent or no such file · not an
+Fault = Literal["empty", "all_nan", "one_nan", "infinite", "damaged", "other"]
+"""Nothing in it · no number in it · a NaN among numbers · an infinity · a file that is absent or no such file · not an
 item at all."""
+AT_ONE_PLACE = ("one_nan", "infinite")
+"""What a crop in training may leave out."""
 GARBAGE = Random(0).randbytes(512)  # noqa: S311 - any bytes
 """What a damaged file holds."""
 
@@ -61,8 +63,7 @@ def require_refusal(subject: EncoderSubject, fault: Fault) -> None:
     with TemporaryDirectory(prefix="geobind-check-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bad = [one for item in kinds.values() for one in spoil(item, Path(folder)) if one.fault == fault]
-        # In training a crop may leave out what is wrong at one place.
-        for one, train in itertools.product(bad, (False,) if fault == "one_nan" else (False, True)):
+        for one, train in itertools.product(bad, (False,) if fault in AT_ONE_PLACE else (False, True)):
             what = f"{one.what} as item, with train={train}:"
             advice = "Look at the item first, and raise geobind.DataError(what, fix=…)."
             try:
@@ -106,7 +107,7 @@ def _of(item: Any, folder: Path) -> Iterator[Spoilt]:
         yield Spoilt("empty", "a picture without pixels", item.crop((0, 0, 0, 0)))
     elif _is_number(item):
         yield Spoilt("all_nan", "NaN", math.nan)
-        yield Spoilt("one_nan", "an infinite number", math.inf)
+        yield Spoilt("infinite", "an infinite number", math.inf)
     elif isinstance(item, Mapping):
         kind: Any = type(item)
         yield Spoilt("empty", f"an empty {kind.__name__}", kind())
@@ -126,7 +127,7 @@ def _of_parts(parts: dict[Any, Any], rebuild: Any, folder: Path) -> Iterator[Spo
     others = [key for key, part in parts.items() if not isinstance(part, str)]
     for key in dict.fromkeys([*others[:1], *others[-1:]]):
         for bad in _of(parts[key], folder):
-            fault = "one_nan" if key in numbers else bad.fault
+            fault = "one_nan" if key in numbers and bad.fault == "all_nan" else bad.fault
             yield Spoilt(fault, f"{bad.what} at {key!r}", rebuild({**parts, key: bad.item}))
 
 
@@ -138,7 +139,7 @@ def _of_array(array: Any) -> Iterator[Spoilt]:
     flaws: tuple[tuple[Fault, str, float, Any], ...] = (
         ("all_nan", "NaN everywhere", math.nan, slice(None)),
         ("one_nan", "one NaN", math.nan, -1),
-        ("one_nan", "one infinite number", math.inf, 0),
+        ("infinite", "one infinite number", math.inf, 0),
     )
     for fault, what, value, place in flaws:
         flat = deepcopy(array).reshape(-1)

@@ -18,26 +18,16 @@ class TagSetConfig(geobind.Config):
     """Share of an item's tags that training leaves out at random; one at least is kept."""
 
 
-class MapTagsConfig(WorldConfig):
-    """The places of world, and the tags of all that a map has around each."""
-
-    path: Path | None = None
-    """JSON lines of your own, ``{"id": …, "lat": …, "lon": …, "tags": {"place=village": 12}}``; null for GeoNames."""
-    radius_km: float = Field(150.0, gt=0)
-    """Tags of lines at most so far from a place are added up; a tile of world is 355 km wide unless told otherwise."""
-
-
 @geobind.hookimpl
 def geobind_modalities() -> list[geobind.ModalitySpec]:
     """The word that recipes and `geobind bind --modality` use, and what one item is."""
     return [
         geobind.ModalitySpec(
             name="maptags",
-            item='mapping of tags to counts above 0, {"place=village": 12}, or the path of a JSON file that holds one',
+            item='dictionary of tags and counts above 0, {"place=village": 12}, or the path of a JSON file with one',
             units="1",
             summary="What a map says around a place: a bag of key=value tags with counts.",
-            example="geobind_maptags.items:example",
-            preview="geobind_maptags.items:preview",
+            example="geobind_maptags.encoder:example",
         )
     ]
 
@@ -62,12 +52,12 @@ def geobind_datasets() -> list[geobind.DatasetSpec]:
     return [
         geobind.DatasetSpec(
             name="maptags",
-            config=MapTagsConfig,
+            config=WorldConfig,
             build="geobind_maptags.dataset:Places",
             modalities=("maptags", *MODALITIES),
-            summary="The places of world, with the tags around each: of GeoNames, or of your own file.",
+            summary="The places of world, with the tags of GeoNames around each.",
             licence="GeoNames: CC BY 4.0; the rest as of the data set world",
-            example="geobind_maptags.dataset:example_config",
+            example="geobind_world.examples:few_places",
         )
     ]
 

@@ -1,26 +1,42 @@
-"""How bags of tags are encoded; the core adds the way into the space."""
+"""How bags of map tags are read and encoded; the core adds the way into the space."""
 
+import textwrap
 import zlib
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import geobind
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor, nn
 
 from geobind_maptags import TagSetConfig
-from geobind_maptags.items import read
+
+Tags = dict[Annotated[str, Field(pattern="^[^=]+=.+")], Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+BAG = TypeAdapter(Annotated[Tags, Field(min_length=1)], config=ConfigDict(strict=True))
 
 
-def bucket(tag: str, buckets: int) -> int:
-    """Row of the table for a tag: the same on every machine, unlike Python's own ``hash``."""
-    return zlib.crc32(tag.encode()) % buckets
+def read(item: Any) -> dict[str, float]:
+    """A dictionary of tags and counts, or the path of a JSON file that holds one.
+
+    Raises:
+        DataError: It cannot be read, is empty, has a tag without ``=``, or a count that is not finite and above 0.
+    """
+    path = Path(item) if isinstance(item, str | Path) else None
+    try:
+        return BAG.validate_json(path.read_bytes()) if path else BAG.validate_python(item)
+    except (OSError, ValueError) as error:
+        where, told = f"maptags item, {path or type(item).__name__}", textwrap.shorten(str(error), 160)
+        raise geobind.DataError(told, where=where, fix='Give {"key=value": count}, counts above 0.') from error
+
+
+def example(index: int) -> dict[str, float]:
+    """A made-up item of one to four tags, another for every index."""
+    return {f"natural={index + row}": 1.0 + index + row for row in range(1 + index % 4)}
 
 
 class TagSet(geobind.Encoder):
-    """The mean of log(1 + count) · embedding over the tags, then an MLP (Deep Sets, arXiv 1703.06114).
-
-    B items of a batch, L tags of the longest, E = ``embed_dim``.
-    """
+    """The mean of log(1 + count) · embedding over the tags, then an MLP (Deep Sets, arXiv 1703.06114)."""
 
     def __init__(self, config: TagSetConfig) -> None:
         super().__init__()
@@ -30,24 +46,24 @@ class TagSet(geobind.Encoder):
 
     def preprocess(self, item: Any, *, train: bool, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """``{"bucket": int64 [L], "weight": float32 [L]}``; in training some tags are left out."""
-        tags = sorted(read(item).items())  # in any order of the item, sums are the same bit by bit
-        rows = torch.tensor([bucket(tag, self.buckets) for tag, _ in tags])
-        logs = torch.tensor([count for _, count in tags]).log1p()
+        bag = sorted(read(item).items())  # in any order of the item, sums are the same bit by bit
+        rows = torch.tensor([zlib.crc32(tag.encode()) % self.buckets for tag, _ in bag])  # Python's hash is random
+        logs = torch.tensor([count for _, count in bag]).log1p()
         if train:
-            draws = torch.rand(len(tags), generator=generator)
+            draws = torch.rand(len(bag), generator=generator)
             keep = (draws >= self.drop) | (draws == draws.max())
             rows, logs = rows[keep], logs[keep]
         return {"bucket": rows, "weight": logs / len(rows)}
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Each ``[B, L]``; shorter bags are filled up with weight 0, which adds nothing."""
+        """Each ``[B, L]``, L tags of the longest; shorter bags are filled up with weight 0, which adds nothing."""
         if not samples:
-            raise geobind.DataError("a batch without samples", fix="Give one at least.")
+            return super().collate(samples)
         pad = nn.utils.rnn.pad_sequence
         return {name: pad([sample[name] for sample in samples], batch_first=True) for name in samples[0]}
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """``bucket [B, L]``, ``weight [B, L]`` → ``[B, E]``."""
+        """``bucket [B, L]``, ``weight [B, L]`` → ``[B, E]``, E = ``embed_dim``."""
         embedding: Tensor = self.net(self.table(batch["bucket"], per_sample_weights=batch["weight"]))
         return embedding
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import geobind
 import numpy as np
-from geobind.data.items import SPLITS
 from geobind_world import MODALITIES, WorldConfig
 from numpy.typing import NDArray
 
@@ -49,7 +48,7 @@ class Places(geobind.Dataset):
     @property
     def fingerprint(self) -> str:
         """A hash of what it holds: figures on equal fingerprints are comparable."""
-        keys = [key for split in SPLITS for key in self.items("template", split).key]
+        keys = [key for split in geobind.SPLITS for key in self.items("template", split).key]
         return hashlib.sha256("".join([self.world.fingerprint, *keys]).encode()).hexdigest()[:16]
 
 

@@ -1,89 +1,64 @@
 """The modality timeseries for geobind: daily measurements at a place. Only specs; nothing heavy is imported."""
 
 from pathlib import Path
-from typing import Any
 
 import geobind
+from geobind_world import MODALITIES, WorldConfig
 from pydantic import Field
-
-
-class Channel(geobind.Config):
-    """One measured quantity, a column of an item."""
-
-    name: str
-    """What is measured."""
-    units: str
-    """Its units; `1` for none."""
-    mean: float = 0.0
-    """Mean of the training items; the network sees it as 0."""
-    std: float = Field(1.0, gt=0)
-    """Their standard deviation; the network sees it as 1."""
 
 
 class SeriesCNNConfig(geobind.Config):
     """Dilated convolutions over weeks, to be trained from nothing."""
 
-    channels: tuple[Channel, ...] = Field((Channel(name="temperature", units="°C", mean=10, std=14),), min_length=1)
-    """The columns of an item, in order."""
-    width: int = Field(64, ge=1)
-    """Channels of every layer; the embedding has twice as many."""
-
-
-class TimeseriesConfig(geobind.Config):
-    """The places of another data set, and a series for each."""
-
-    places: dict[str, Any] = {"type": "world", "n": 600}
-    """`{type: NAME, …}`: the data set whose places, splits and other modalities are taken."""
-    table: Path | None = None
-    """CSV or .parquet file with the columns `place`, `date` and one per channel, in the order of the encoder's. Without
-    one, a year of temperature (°C) is synthesised from latitude."""
-    origin: str = "as the table of series says"
-    """How a series of the table came to its place, such as `true location`."""
+    channels: int = Field(1, ge=1)
+    """Columns of an item, such as 2 for temperature and precipitation."""
+    width: int = Field(128, ge=1)
+    """Channels of every layer, and of the embedding."""
+    mean: float = 0.0
+    """Mean of all numbers of the training items; the network sees it as 0."""
+    std: float = Field(1.0, gt=0)
+    """Their standard deviation; the network sees it as 1."""
 
 
 @geobind.hookimpl
 def geobind_modalities() -> list[geobind.ModalitySpec]:
     """The word that recipes and `geobind bind --modality` use, and what one item is."""
-    return [
-        geobind.ModalitySpec(
-            name="timeseries",
-            item="float32 array [days, channels] from a 1 January on, NaN where missing, or path of such a .npy file",
-            units="those of each channel, in the encoder's `channels`; °C by default",
-            summary="Daily measurements at a place.",
-            example="geobind_timeseries.examples:item",
-            preview="geobind_timeseries.items:preview",
-        )
-    ]
+    spec = geobind.ModalitySpec(
+        name="timeseries",
+        item="float32 array [days, channels] from a 1 January on, NaN where missing, or path of such a .npy file",
+        units="those of your series; °C where synthesised",
+        summary="Daily measurements at a place.",
+        example="geobind_timeseries.dataset:example_item",
+    )
+    return [spec]
 
 
 @geobind.hookimpl
 def geobind_encoders() -> list[geobind.EncoderSpec]:
     """What a recipe calls `encoder: {type: series_cnn}`."""
-    return [
-        geobind.EncoderSpec(
-            name="series_cnn",
-            modality="timeseries",
-            config=SeriesCNNConfig,
-            build="geobind_timeseries.encoder:SeriesCNN",
-            summary="Dilated convolutions over weeks that know the season, to train from nothing.",
-            unchecked={"refuses_a_single_nan": "NaN is a missing value; tests/ see to it that infinity is refused"},
-        )
-    ]
+    spec = geobind.EncoderSpec(
+        name="series_cnn",
+        modality="timeseries",
+        config=SeriesCNNConfig,
+        build="geobind_timeseries.encoder:SeriesCNN",
+        summary="Dilated convolutions over weeks that know the season, to train from nothing.",
+        unchecked={"refuses_a_single_nan": "NaN is a missing value; tests/ see to it that infinity is refused"},
+    )
+    return [spec]
 
 
 @geobind.hookimpl
 def geobind_datasets() -> list[geobind.DatasetSpec]:
     """What a recipe calls `dataset: {type: timeseries}`."""
-    return [
-        geobind.DatasetSpec(
-            name="timeseries",
-            config=TimeseriesConfig,
-            build="geobind_timeseries.dataset:Series",
-            summary="Your table of daily values at the places of any data set, or synthesised temperatures.",
-            example="geobind_timeseries.examples:data_set",
-            unchecked={"items_can_be_loaded": "NaN is a missing value; tests/ load items and see to the rest"},
-        )
-    ]
+    spec = geobind.DatasetSpec(
+        name="timeseries",
+        config=WorldConfig,
+        build="geobind_timeseries.dataset:Places",
+        modalities=("timeseries", *MODALITIES),
+        summary="The places of world, with a year of synthesised daily temperature.",
+        example="geobind_timeseries.dataset:example_config",
+    )
+    return [spec]
 
 
 @geobind.hookimpl
