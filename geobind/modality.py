@@ -1,7 +1,7 @@
 """The vocabulary every room speaks: specs of modalities, encoders, datasets, losses and trackers.
 
-Specs are small frozen values whose fields are given by keyword, so that listing and validating never import torch. What a spec
-builds is named by a string ``"package.module:function"`` that is imported when it is first used.
+Specs are small frozen values, so that listing and validating never import torch. Their fields are given by keyword.
+What a spec builds is named by a string ``"package.module:function"`` that is imported when it is first used.
 """
 
 from __future__ import annotations

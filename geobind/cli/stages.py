@@ -134,4 +134,5 @@ def validate(
     from geobind.progress import counted
 
     plan = load_plan(recipe, get_plugins(), overrides)
-    typer.echo(f"{plan.source}: fine, {counted(len(plan.stages), 'stage')} ({', '.join(s.config.name for s in plan.stages)})")
+    names = ", ".join(stage.config.name for stage in plan.stages)
+    typer.echo(f"{plan.source}: fine, {counted(len(plan.stages), 'stage')} ({names})")

@@ -13,13 +13,12 @@ from geobind_world.maps import unit_vectors
 from geobind_world.sources import TOWNS
 from numpy.typing import NDArray
 
-
 RADIUS_KM = 150.0
 """Tags at most so far from a place are counted; a tile of ``world`` is 355 km wide."""
 
 
-def geonames() -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
-    """The T = 144,563 places of GeoNames that ``world`` names in captions: (lat, lon) ``[T, 2]`` in degrees, and tags."""
+def geonames() -> tuple[NDArray[np.float64], list[tuple[str, str, str]]]:
+    """The 144,563 places of GeoNames that captions of ``world`` name: (lat, lon) ``[N, 2]`` in degrees, and tags."""
     rows = [*csv.DictReader(TOWNS.locate().read_text(encoding="utf-8").splitlines())]
     tags = [("place=populated", f"country={row['cc']}", f"admin1={row['cc']}/{row['admin1']}") for row in rows]
     return np.array([(row["lat"], row["lon"]) for row in rows], dtype=np.float64), tags

@@ -47,20 +47,18 @@ class TagSet(geobind.Encoder):
     def preprocess(self, item: Any, *, train: bool, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """``{"bucket": int64 [L], "weight": float32 [L]}``; in training some tags are left out."""
         bag = sorted(read(item).items())  # in any order of the item, sums are the same bit by bit
+        if train:  # one tag at least is kept
+            draws = torch.rand(len(bag), generator=generator).tolist()
+            bag = [pair for pair, draw in zip(bag, draws, strict=True) if draw >= min(self.drop, max(draws))]
         rows = torch.tensor([zlib.crc32(tag.encode()) % self.buckets for tag, _ in bag])  # Python's hash is random
-        logs = torch.tensor([count for _, count in bag]).log1p()
-        if train:
-            draws = torch.rand(len(bag), generator=generator)
-            keep = (draws >= self.drop) | (draws == draws.max())
-            rows, logs = rows[keep], logs[keep]
-        return {"bucket": rows, "weight": logs / len(rows)}
+        logs = torch.tensor([count for _, count in bag], dtype=torch.float64).log1p()
+        return {"bucket": rows, "weight": logs.float() / len(bag)}
 
     def collate(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Each ``[B, L]``, L tags of the longest; shorter bags are filled up with weight 0, which adds nothing."""
         if not samples:
             return super().collate(samples)
-        pad = nn.utils.rnn.pad_sequence
-        return {name: pad([sample[name] for sample in samples], batch_first=True) for name in samples[0]}
+        return {name: nn.utils.rnn.pad_sequence([s[name] for s in samples], batch_first=True) for name in samples[0]}
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """``bucket [B, L]``, ``weight [B, L]`` → ``[B, E]``, E = ``embed_dim``."""

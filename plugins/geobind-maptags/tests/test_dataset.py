@@ -1,64 +1,52 @@
-"""The data set maptags: true tags of GeoNames, or those of a file, around the places of world."""
-
-import json
-from pathlib import Path
-from typing import Any
+"""The data set maptags: true tags of GeoNames around the places of world."""
 
 import geobind
 import numpy as np
 import pytest
+from geobind_world import WorldConfig
 
-from geobind_maptags import MapTagsConfig
-from geobind_maptags.dataset import Places, geonames, read_lines
-
-GENOA = {"id": 1, "lat": 44.4, "lon": 8.9, "tags": {"place=city": 1, "harbour=yes": 3}}
-PISA = {"id": "n2", "lat": 43.7, "lon": 10.4, "tags": {"place=city": 1}}
+from geobind_maptags.dataset import RADIUS_KM, Places, geonames
 
 
-def write(folder: Path, *lines: Any) -> Path:
-    path = folder / "map.jsonl"
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
-    return path
+@pytest.fixture(scope="module")
+def places() -> Places:
+    return Places(WorldConfig(n=60))
 
 
 def test_geonames_are_all_there_with_true_tags() -> None:
-    lines = geonames()
-    assert len(lines) == 144_563
-    tags = {"place=populated": 1.0, "country=AD": 1.0, "admin1=AD/Canillo": 1.0}
-    assert (lines[0].lat, lines[0].lon, lines[0].tags) == (42.57952, 1.65362, tags)
+    degrees, tags = geonames()
+    assert len(degrees) == len(tags) == 144_563
+    assert degrees[0].tolist() == [42.57952, 1.65362]
+    assert tags[0] == ("place=populated", "country=AD", "admin1=AD/Canillo")
 
 
-def test_tags_of_a_file_within_the_radius_are_added_up(tmp_path: Path) -> None:
-    tiles = geobind.build_dataset({"type": "world", "n": 60}).items("satellite", "train")
-    assert tiles.lat_lon is not None
-    lat, lon = tiles.lat_lon[0]
-    near, far = (float(np.clip(lat + km / 111.2, -90, 90)) for km in (90, 110))
-    lines = [{"id": i, "lat": at, "lon": lon, "tags": {"place=city": i}} for i, at in enumerate((lat, near, far), 1)]
-    items = Places(MapTagsConfig(n=60, path=write(tmp_path, *lines), radius_km=100)).items("maptags", "train")
-    assert items.place.tolist() == [tiles.place[0]]
-    assert items[0] == {"place=city": 1 + 2}
+def test_tags_are_those_of_all_towns_within_the_radius(places: Places) -> None:
+    degrees, tags = geonames()
+    items = places.items("maptags", "train")
+    assert len(items) > 20 and items.lat_lon is not None
+    for bag, (lat, lon) in zip([*items][:5], items.lat_lon, strict=False):
+        lats, lons = np.radians(degrees).T  # the haversine, another way than the data set's own
+        dlat, dlon = (lats - np.radians(lat)) / 2, (lons - np.radians(lon)) / 2
+        h = np.sin(dlat) ** 2 + np.cos(lats) * np.cos(np.radians(lat)) * np.sin(dlon) ** 2
+        near = np.flatnonzero(2 * 6371.0 * np.arcsin(np.sqrt(h)) <= RADIUS_KM)
+        assert bag["place=populated"] == len(near)
+        assert sum(count for tag, count in bag.items() if tag.startswith("admin1=")) == len(near)
+        assert {tag for tag in bag if tag.startswith("country=")} == {tags[row][1] for row in near}
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"id": 2, "lat": 43.7, "lo', "EOF"),
-        (PISA | {"lat": 143.7}, "lat: .*less than or equal to 90"),
-        (PISA | {"tags": {}}, "tags: .*at least 1"),
-        (PISA | {"tags": {"place=city": -1}}, "tags: place=city: .*greater than 0"),
-        ({"id": 2, "tags": {"place=city": 1}}, "lat: Field required"),
-        (GENOA, "id 1 comes twice"),
-    ],
-)
-def test_a_broken_line_is_named(tmp_path: Path, line: Any, said: str) -> None:
-    path = write(tmp_path, GENOA, line)
-    with pytest.raises(geobind.DataError, match=said) as told:
-        read_lines(path)
-    assert told.value.where == f"{path}:2" and told.value.fix
+def test_no_bag_is_empty_or_in_two_splits(places: Places) -> None:
+    tables = [places.items("maptags", split) for split in geobind.SPLITS]
+    keys = [set(table.key) for table in tables]
+    assert all(bag for table in tables for bag in table)
+    assert not (keys[0] & keys[1] or keys[0] & keys[2] or keys[1] & keys[2])
 
 
-def test_it_says_how_pairs_came_about(tmp_path: Path) -> None:
-    places = Places(MapTagsConfig(n=60, path=write(tmp_path, GENOA)))
+def test_it_says_how_pairs_came_about(places: Places) -> None:
     assert places.origin("satellite", "maptags") == "true location"
     assert places.origin("maptags", "text") == places.origin("satellite", "text")
     assert "synthesised" in places.origin("ground", "maptags")
+
+
+def test_splits_may_be_empty() -> None:
+    places = Places(WorldConfig(n=5, fractions=(1, 0, 0)))
+    assert len(places.items("maptags", "test")) == 0

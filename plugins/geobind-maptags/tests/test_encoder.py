@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from geobind_maptags import TagSetConfig
-from geobind_maptags.encoder import TagSet, bucket
-from geobind_maptags.items import preview, read
+from geobind_maptags.encoder import TagSet, read
 
 BAG = {"place=village": 12, "country=IT": 40, "natural=peak": 1.5}
 
@@ -23,8 +22,8 @@ def embed(*bags: dict[str, float]) -> torch.Tensor:
 
 
 def test_the_hash_is_the_same_everywhere() -> None:
-    assert bucket("123456789", 2**32) == 0xCBF43926  # the check value of CRC-32
-    assert bucket("place=village", 16384) == 3991
+    encoder = TagSet(TagSetConfig(width=1))
+    assert encoder.preprocess({"place=village": 1}, train=False)["bucket"].tolist() == [3991]  # its CRC-32 mod 16384
 
 
 def test_the_order_of_tags_does_not_matter() -> None:
@@ -41,7 +40,11 @@ def test_an_item_of_one_tag_is_its_row_times_its_log_count() -> None:
     encoder = TagSet(TagSetConfig(width=8))
     batch = encoder.collate([encoder.preprocess({"a=b": 3}, train=False), encoder.preprocess(BAG, train=False)])
     pooled = encoder.table(batch["bucket"], per_sample_weights=batch["weight"])
-    torch.testing.assert_close(pooled[0], encoder.table.weight[bucket("a=b", 16384)] * torch.tensor(4.0).log())
+    torch.testing.assert_close(pooled[0], encoder.table.weight[batch["bucket"][0, 0]] * torch.tensor(4.0).log())
+
+
+def test_a_count_of_any_size_stays_finite() -> None:
+    assert embed({"a=b": 1e300, "c=d": 1e-300}).isfinite().all()
 
 
 def test_training_drops_tags_but_never_all() -> None:
@@ -56,19 +59,18 @@ def test_training_drops_tags_but_never_all() -> None:
 def test_a_file_is_read_as_the_bag_it_holds(tmp_path: Path) -> None:
     (tmp_path / "como.json").write_text(json.dumps(BAG))
     assert read(tmp_path / "como.json") == BAG
-    assert preview(BAG) == "country=IT ×40, place=village ×12, natural=peak ×1.5"
 
 
 @pytest.mark.parametrize(
     ("item", "said"),
     [
         ({}, "at least 1 item"),
-        ({"a=b": float("nan")}, "a=b: .*finite"),
-        ({"a=b": -1}, "a=b: .*greater than 0"),
+        ({"a=b": float("nan")}, "a=b .*finite"),
+        ({"a=b": -1}, "a=b .*greater than 0"),
         ({"a=b": 0}, "greater than 0"),
         ({"a=b": True}, "valid number"),
         ({"a=b": "3"}, "valid number"),
-        ({"village": 1}, "village: .*pattern"),
+        ({"village": 1}, "village.*pattern"),
         (["place=village"], "valid dictionary"),
         (None, "NoneType"),
         ("absent.json", "absent.json"),

@@ -15,8 +15,7 @@ def synthesised(place: str, lat: float) -> NDArray[np.float32]:
     season = np.sin(np.radians(lat)) * np.cos(2 * np.pi * (np.arange(365) - 20) / 365.2425)  # highest in winter
     noise = np.random.default_rng(list(place.encode())).normal(0, 2, 365 + 19)
     weather = np.convolve(noise, 0.8 ** np.arange(20), mode="valid")  # lasts for days
-    degrees = 27 - 45 * np.sin(np.radians(lat)) ** 2 - 20 * season + weather
-    return degrees.astype(np.float32)[:, None]
+    return np.asarray(27 - 45 * np.sin(np.radians(lat)) ** 2 - 20 * season + weather, dtype=np.float32)[:, None]
 
 
 class Places(geobind.Dataset):

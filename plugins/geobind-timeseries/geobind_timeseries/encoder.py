@@ -26,7 +26,7 @@ def read(item: Any, channels: int) -> Tensor:
         fix = f"Make it [days, {channels}], or mend the encoder's `channels`."
         raise geobind.DataError(f"its shape is {array.shape}", where=where, fix=fix)
     if np.isinf(array).any() or np.isnan(array).all():
-        fix = "Write NaN where a value is missing, and leave out a series that has none."
+        fix = "Write NaN where a value is missing, and leave out a series without any value."
         raise geobind.DataError("it holds infinity, or nothing but NaN", where=where, fix=fix)
     return torch.tensor(array)
 
