@@ -39,7 +39,8 @@ class ModalitySpec:
     summary: str
     """One line of help."""
     units: str = ""
-    """Units of an item's numbers, such as ``K`` or ``0 … 255``; ``1`` for none; empty for items without numbers."""
+    """Units of an item's numbers, such as ``K`` or ``0 … 255``; ``1`` for none; empty for items without numbers. Where
+    a config decides, say so: ``as the encoder's config says, per channel``."""
     example: str = ""
     """``"package.module:function"``: ``index -> item``, a small valid item for every index ≥ 0, each another. Made up,
     never read from a file that may be absent; checks and tests use them."""
@@ -89,7 +90,7 @@ class DatasetSpec:
     build: str
     """``"package.module:function"``: ``config -> geobind.Dataset``."""
     modalities: tuple[str, ...] = ()
-    """The modalities it holds; empty when its config decides."""
+    """The modalities it holds; empty when its config decides, and then :attr:`geobind.Dataset.modalities` counts."""
     summary: str = ""
     """One line of help."""
     licence: str = ""
