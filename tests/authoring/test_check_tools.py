@@ -16,9 +16,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import geobind
 from geobind.authoring.checks.check import CheckFailed
-from geobind.authoring.checks.elsewhere import call_elsewhere
-from geobind.authoring.checks.far import DeviceMix, FarTensor, far, move
-from geobind.authoring.checks.spoil import spoil
+from geobind.authoring.checks.tools.elsewhere import call_elsewhere
+from geobind.authoring.checks.tools.far import DeviceMix, FarTensor, far, move
+from geobind.authoring.checks.tools.spoil import spoil
 from geobind.modality import load_object
 from geobind.plugins import Plugins
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from geobind.authoring.checks import visit
 from geobind.authoring.checks.run import plan_checks
 from geobind.authoring.checks.subjects import EncoderSubject
+from geobind.authoring.checks.tools import visit
 from geobind.plugins import Plugins
 
 SOURCE = Path(__file__).with_name("strip_plugin.py").read_text(encoding="utf-8")

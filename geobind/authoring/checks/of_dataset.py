@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geobind.authoring.checks.check import check, require
-from geobind.authoring.checks.example_data import built
 from geobind.authoring.checks.subjects import DatasetSubject
+from geobind.authoring.checks.tools.example_data import built
 from geobind.data.items import Dataset
 from geobind.data.pairs import match
 from geobind.errors import GeobindError

@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from geobind.authoring.checks.check import CheckFailed, check, require
-from geobind.authoring.checks.example_data import files_to_damage, repeat_rows, tables_of
-from geobind.authoring.checks.spoil import GARBAGE
 from geobind.authoring.checks.subjects import DatasetSubject
-from geobind.authoring.checks.values import alike, finite
+from geobind.authoring.checks.tools.example_data import files_to_damage, repeat_rows, tables_of
+from geobind.authoring.checks.tools.spoil import GARBAGE
+from geobind.authoring.checks.tools.values import alike, finite
 from geobind.errors import GeobindError, MissingPackage
 from geobind.modality import Config
 

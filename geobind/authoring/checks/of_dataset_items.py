@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from geobind.authoring.checks.check import check, require
-from geobind.authoring.checks.described import Described, describe, order_of
-from geobind.authoring.checks.elsewhere import call_elsewhere
-from geobind.authoring.checks.example_data import Loaded, built, drop_last_row, files_to_damage
 from geobind.authoring.checks.subjects import DatasetSubject, EncoderSubject
-from geobind.authoring.checks.values import alike, finite
+from geobind.authoring.checks.tools.described import Described, describe, order_of
+from geobind.authoring.checks.tools.elsewhere import call_elsewhere
+from geobind.authoring.checks.tools.example_data import Loaded, built, drop_last_row, files_to_damage
+from geobind.authoring.checks.tools.values import alike, finite
 from geobind.errors import DataError, GeobindError
 from geobind.modality import Config, EncoderSpec
 

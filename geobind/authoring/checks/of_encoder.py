@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from geobind.authoring.checks.check import check, require
-from geobind.authoring.checks.samples import (
+from geobind.authoring.checks.subjects import EncoderSubject
+from geobind.authoring.checks.tools.samples import (
     NEAR,
     SAME,
     apart,
@@ -19,7 +20,6 @@ from geobind.authoring.checks.samples import (
     random_states,
     require_same,
 )
-from geobind.authoring.checks.subjects import EncoderSubject
 from geobind.errors import GeobindError
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def leaves_its_inputs_alone(subject: EncoderSubject) -> None:
     """Neither preprocessing nor collating nor embedding changes what it was given."""
     import torch
 
-    from geobind.authoring.checks.values import alike
+    from geobind.authoring.checks.tools.values import alike
 
     encoder, items = subject.build(), subject.items()
     kept = copy.deepcopy(items)

@@ -9,10 +9,19 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from geobind.authoring.checks.check import CheckFailed, check, require
-from geobind.authoring.checks.samples import DIM, NEAR, apart, embed, global_seed, linear_head, prepare, require_same
-from geobind.authoring.checks.spoil import require_refusal
 from geobind.authoring.checks.subjects import EncoderSubject
-from geobind.authoring.checks.visit import digests, visit
+from geobind.authoring.checks.tools.samples import (
+    DIM,
+    NEAR,
+    apart,
+    embed,
+    global_seed,
+    linear_head,
+    prepare,
+    require_same,
+)
+from geobind.authoring.checks.tools.spoil import require_refusal
+from geobind.authoring.checks.tools.visit import digests, visit
 
 if TYPE_CHECKING:
     from geobind.encoder import Encoder
@@ -157,7 +166,7 @@ def moves_between_devices(subject: EncoderSubject) -> None:
     """
     import torch
 
-    from geobind.authoring.checks.far import DeviceMix, FarTensor, far, move
+    from geobind.authoring.checks.tools.far import DeviceMix, FarTensor, far, move
 
     encoder, items = subject.build().eval(), subject.items(3)
     wanted = embed(encoder, items)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobind.authoring.checks.batches import DIM, PAIRS, batch, gradients_of, loss_of, require_finite
 from geobind.authoring.checks.check import CheckFailed, check, require
 from geobind.authoring.checks.subjects import LossSubject
+from geobind.authoring.checks.tools.batches import DIM, PAIRS, batch, gradients_of, loss_of, require_finite
 from geobind.errors import GeobindError
 
 if TYPE_CHECKING:

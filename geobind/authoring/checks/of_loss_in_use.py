@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from geobind.authoring.checks.batches import PAIRS, batch, loss_of, require_finite
 from geobind.authoring.checks.check import check, require
 from geobind.authoring.checks.subjects import LossSubject
+from geobind.authoring.checks.tools.batches import PAIRS, batch, loss_of, require_finite
 
 if TYPE_CHECKING:
     from torch import Tensor

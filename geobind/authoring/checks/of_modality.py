@@ -25,7 +25,7 @@ def example_items_exist(subject: ModalitySubject) -> None:
 @check(ModalitySubject)
 def example_items_differ(subject: ModalitySubject) -> None:
     """No two example items are equal."""
-    from geobind.authoring.checks.values import alike
+    from geobind.authoring.checks.tools.values import alike
 
     items = subject.items()
     for second, item in enumerate(items):
@@ -40,7 +40,7 @@ def example_items_differ(subject: ModalitySubject) -> None:
 @check(ModalitySubject)
 def example_items_stay_the_same(subject: ModalitySubject) -> None:
     """An index gives the same item whenever it is asked for."""
-    from geobind.authoring.checks.values import alike
+    from geobind.authoring.checks.tools.values import alike
 
     for index, (first, second) in enumerate(zip(subject.items(), subject.items(), strict=True)):
         require(
@@ -59,7 +59,7 @@ def an_item_is_described(subject: ModalitySubject) -> None:
 @check(ModalitySubject)
 def units_are_given(subject: ModalitySubject) -> None:
     """`units` is given where items hold numbers."""
-    from geobind.authoring.checks.values import numbers
+    from geobind.authoring.checks.tools.values import numbers
 
     holds = any(True for item in subject.items() for _ in numbers(item))
     require(
@@ -72,7 +72,7 @@ def units_are_given(subject: ModalitySubject) -> None:
 @check(ModalitySubject)
 def items_pickle_to_workers(subject: ModalitySubject) -> None:
     """An item can be pickled, and is the same item when it arrives."""
-    from geobind.authoring.checks.values import alike
+    from geobind.authoring.checks.tools.values import alike
 
     for index, item in enumerate(subject.items()):
         require(

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from geobind.authoring.checks.check import require
-from geobind.authoring.checks.samples import prepare
 from geobind.authoring.checks.subjects import EncoderSubject
+from geobind.authoring.checks.tools.samples import prepare
 from geobind.errors import DataError, MissingPackage
 
 Fault = Literal["empty", "all_nan", "one_nan", "infinite", "damaged", "other"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from geobind.authoring.checks.example_data import tables_of
+from geobind.authoring.checks.tools.example_data import tables_of
 from geobind.data.items import Dataset, Items
 from geobind.modality import Config, load_object
 

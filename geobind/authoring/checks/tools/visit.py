@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from geobind.authoring.checks.elsewhere import call_elsewhere
-from geobind.authoring.checks.samples import embed, prepare
 from geobind.authoring.checks.subjects import EncoderSubject
+from geobind.authoring.checks.tools.elsewhere import call_elsewhere
+from geobind.authoring.checks.tools.samples import embed, prepare
 from geobind.modality import Config, load_object
 
 if TYPE_CHECKING:
