@@ -11,14 +11,13 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from geobind import __version__
 from geobind.errors import DataError, GeobindError, PluginError
 from geobind.files import told_when_full, write_atomic
 from geobind.modality import load_object
-from geobind.plugins import GROUP, Plugins
+from geobind.plugins import Plugins
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LONGEST = 20
@@ -178,7 +177,6 @@ def _distribution_of_pictures(modality: str, plugins: Plugins) -> str:
                 fix="The template's encoder reads pictures. For others start from a whole modality: --from modality.",
             ) from error
     owner = next(record for record in plugins.records if spec in record.specs)
-    for entry in entry_points(group=GROUP, name=owner.name):
-        if entry.dist:
-            return entry.dist.name
+    if owner.distribution:
+        return owner.distribution.name
     raise PluginError(f"modality {modality!r} is that of a file", where=owner.origin, fix="Make it a distribution.")

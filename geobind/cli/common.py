@@ -102,10 +102,11 @@ def plan_of(
     if recipe is not None:
         return load_plan(recipe, plugins, overrides)
     if record is None:
-        plan = load_plan(DEFAULT_RECIPE, plugins)
-        if modality is not None and not _binds(plan.resolved(), modality):
-            plan = recipe_that_binds(modality, None, plugins) or plan
-        return load_plan(plan.name, plugins, overrides)
+        name = DEFAULT_RECIPE
+        if modality is not None and not _binds(load_plan(name, plugins).resolved(), modality):
+            giver = recipe_that_binds(modality, None, plugins)
+            name = giver.name if giver else name
+        return load_plan(name, plugins, overrides)
     document = Document(f"{space}/space.json", record.recipe)
     if modality is not None and not _binds(record.recipe, modality):
         giver = recipe_that_binds(modality, record.anchor, plugins)

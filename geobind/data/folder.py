@@ -125,12 +125,8 @@ class FolderDataset(Dataset):
                 where=str(self.root),
                 fix="Sort files into train, val and test, or give `places`; random splits leak near places.",
             )
-        config, located = self.config, np.isfinite(self._lat_lon).all(axis=1)
-        splits = np.full(len(self._places), "train", dtype="<U5")
-        splits[located] = split_by_blocks(
-            self._lat_lon[located], degrees=config.block_deg, fractions=config.fractions, seed=config.seed
-        )
-        return splits
+        config = self.config
+        return split_by_blocks(self._lat_lon, degrees=config.block_deg, fractions=config.fractions, seed=config.seed)
 
     # -- items -------------------------------------------------------------------------------------
 

@@ -225,15 +225,12 @@ class ManifestDataset(Dataset):
                 where=str(self.config.path),
                 fix="Name `split`, or `lat` and `lon` to split by spatial blocks; random splits leak near places.",
             )
-        located = ~np.isnan(self._lat_lon).any(axis=1)
-        splits = np.full(self.table.num_rows, "train", dtype="<U5")
-        splits[located] = split_by_blocks(
-            self._lat_lon[located],
+        return split_by_blocks(
+            self._lat_lon,
             degrees=self.config.block_deg,
             fractions=self.config.fractions,
             seed=self.config.seed,
         )
-        return splits
 
     def _beside(self, path: Path) -> Path:
         return path if path.is_absolute() else self.config.path.parent / path

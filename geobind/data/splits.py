@@ -26,14 +26,18 @@ def split_by_blocks(
     """Assign each (lat, lon) row to ``train``, ``val`` or ``test`` by its block.
 
     A block's split depends on its name and the seed alone, so places added later never move the others.
-    The fractions are those of the blocks, and only near those of the places.
+    The fractions are those of the blocks, and only near those of the places. Rows with NaN, which lie in no block, are
+    trained on.
     """
-    blocks = spatial_blocks(lat_lon, degrees)
+    located = ~np.isnan(lat_lon).any(axis=1)
+    splits = np.full(len(lat_lon), SPLITS[0], dtype="<U5")
+    blocks = spatial_blocks(lat_lon[located], degrees)
     edges = np.cumsum(fractions) / sum(fractions)
     names, inverse = np.unique(blocks, return_inverse=True)
     draws = np.array([_uniform(f"{seed}:{degrees:g}:{name}") for name in names])
     index = np.minimum(np.searchsorted(edges, draws, side="right"), len(SPLITS) - 1)
-    return np.array(SPLITS)[index][inverse]
+    splits[located] = np.array(SPLITS)[index][inverse]
+    return splits
 
 
 def _uniform(text: str) -> float:

@@ -24,6 +24,7 @@ from geobind.modality import (
     load_object,
 )
 from geobind.plugins import PluginRecord, Plugins
+from geobind.plugins.record import label
 
 if TYPE_CHECKING:
     from geobind.data.items import Dataset
@@ -70,20 +71,27 @@ class PluginSubject(Subject):
 
 
 @dataclass(frozen=True, slots=True)
-class ModalitySubject(Subject):
-    """A modality."""
+class SpecSubject(Subject):
+    """Something that the plugin brings."""
 
-    spec: ModalitySpec
+    spec: Spec
 
     @property
     def label(self) -> str:
-        """``modality NAME``."""
-        return f"modality {self.spec.name}"
+        """As everywhere: ``modality thermal``, ``encoder thermal/cnn``."""
+        return label(self.spec)
 
     @property
     def unchecked(self) -> Mapping[str, str]:
-        """As the spec declares."""
-        return self.spec.unchecked
+        """As the spec declares, where its kind can."""
+        return getattr(self.spec, "unchecked", {})
+
+
+@dataclass(frozen=True, slots=True)
+class ModalitySubject(SpecSubject):
+    """A modality."""
+
+    spec: ModalitySpec
 
     def items(self, count: int = ITEMS) -> list[Any]:
         """Items ``0 … count - 1`` of the spec's example.
@@ -101,20 +109,10 @@ class ModalitySubject(Subject):
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderSubject(Subject):
+class EncoderSubject(SpecSubject):
     """An encoder, in the small configuration that its spec's ``example`` gives."""
 
     spec: EncoderSpec
-
-    @property
-    def label(self) -> str:
-        """``encoder MODALITY/NAME``."""
-        return f"encoder {self.spec.modality}/{self.spec.name}"
-
-    @property
-    def unchecked(self) -> Mapping[str, str]:
-        """As the spec declares."""
-        return self.spec.unchecked
 
     @property
     def config(self) -> Config:
@@ -140,20 +138,10 @@ class EncoderSubject(Subject):
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetSubject(Subject):
+class DatasetSubject(SpecSubject):
     """A dataset, over the made-up data that its spec's ``example`` writes."""
 
     spec: DatasetSpec
-
-    @property
-    def label(self) -> str:
-        """``dataset NAME``."""
-        return f"dataset {self.spec.name}"
-
-    @property
-    def unchecked(self) -> Mapping[str, str]:
-        """As the spec declares."""
-        return self.spec.unchecked
 
     def write(self, folder: Path) -> Config:
         """Write the made-up data into a folder; the configuration that builds a dataset of it.
@@ -174,20 +162,10 @@ class DatasetSubject(Subject):
 
 
 @dataclass(frozen=True, slots=True)
-class LossSubject(Subject):
+class LossSubject(SpecSubject):
     """A loss."""
 
     spec: LossSpec
-
-    @property
-    def label(self) -> str:
-        """``loss NAME``."""
-        return f"loss {self.spec.name}"
-
-    @property
-    def unchecked(self) -> Mapping[str, str]:
-        """As the spec declares."""
-        return self.spec.unchecked
 
     @property
     def config(self) -> Config:
@@ -203,15 +181,10 @@ class LossSubject(Subject):
 
 
 @dataclass(frozen=True, slots=True)
-class RecipeSubject(Subject):
+class RecipeSubject(SpecSubject):
     """A recipe that the plugin ships."""
 
     spec: RecipeSpec
-
-    @property
-    def label(self) -> str:
-        """``recipe NAME``."""
-        return f"recipe {self.spec.name}"
 
 
 SUBJECTS: dict[type[Spec], type[Any]] = {
