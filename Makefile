@@ -1,7 +1,7 @@
 # Two commands: `make demo` runs the main job, `make test` runs every check. Each sets up what it needs.
 PYTHON ?= python3
 VENV ?= .venv
-PLUGINS := satellite ground text audio location world
+PLUGINS := satellite ground text audio location sensors world
 # Written by the road that the docs show; the demo needs none of them.
 PROOFS := template timeseries maptags
 EXTRA_location := [geoclip]

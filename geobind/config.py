@@ -156,6 +156,21 @@ class Views(Config):
     """Views of each item of the modality."""
 
 
+class Merge(Config):
+    """Progressive merging: what a stage ends with lies between the weights before it and those it has learnt
+    (GeoLangBind, arXiv 2503.06312).
+
+    Merged weights are ``(1 - alpha) · before + alpha · after``.
+    """
+
+    alpha: float = Field(ge=0, le=1)
+    """0 keeps the weights from before the stage, 1 those it has learnt."""
+    schedule: Literal["stage", "epoch"] = "stage"
+    """Merge once, when the stage ends, or after each epoch, which then goes on from the merged weights."""
+    towers: Literal["modality", "anchor", "both"] = "modality"
+    """Whose weights are merged, of those that learn."""
+
+
 class Stage(Config):
     """One modality bound to the anchor."""
 
@@ -173,6 +188,13 @@ class Stage(Config):
     """``{type: NAME, …}``: what the pairs are scored by."""
     head: Head = Head()
     """The modality's head."""
+    tower: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """A name that several modalities' stages give to one tower that they share: each goes on training it, and all of
+    them are embedded by it. They have encoder and head in common. Null for a tower of the modality's own."""
+    merge: Merge | None = None
+    """Merge what is learnt with the weights from before the stage; null to keep what is learnt."""
+    ratio: float = Field(1.0, gt=0)
+    """With ``training: interleaved``: passes over this stage's pairs in one epoch."""
     optim: Optim = Optim()
     """How it is optimised."""
     lora: Lora = Lora()
@@ -227,9 +249,10 @@ class Recipe(Config):
     """The anchor."""
     defaults: dict[str, Any] = Field(default_factory=dict)
     """Keys every stage takes unless it says otherwise; ``optim`` is merged key by key."""
-    training: Literal["staged", "joint"] = "staged"
+    training: Literal["staged", "joint", "interleaved"] = "staged"
     """``staged`` trains one stage after the other; ``joint`` all at the same time: every step sums the losses of a
-    batch of each, and the anchor learns from all of them what any stage lets it learn."""
+    batch of each, and the anchor learns from all of them what any stage lets it learn. ``interleaved`` too, but a step
+    takes the batch of one stage; each comes as often as its pairs and its ``ratio`` say, evenly mixed."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """What is bound, in order."""
 

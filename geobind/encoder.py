@@ -6,7 +6,7 @@ Shapes: B batch, T tokens, d token width, E = ``embed_dim``.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,9 @@ class Encoder(nn.Module):
 
     embed_dim: int
     """Width E of what :meth:`forward` returns."""
+
+    token_dim: int | None = None
+    """Width d of what :meth:`tokens` returns; None without dense features, or where only a batch tells."""
 
     throughput_batch: int = 64
     """A batch size that suits this encoder when features are embedded without gradients."""
@@ -52,6 +55,10 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    def batch_key(self, sample: Batch) -> Hashable:
+        """What samples must have in common to share a batch, such as their bands; all may, by default."""
+        return None
+
     def collate(self, samples: list[Batch]) -> Batch:
         """Stack preprocessed samples into a batch; override it for items of unequal length.
 
@@ -72,6 +79,10 @@ class Encoder(nn.Module):
     def tokens(self, batch: Batch) -> Tensor:
         """Dense features ``[B, T, d]``, for encoders that have them."""
         raise NotImplementedError(f"{type(self).__name__} has no dense features")
+
+    def features_and_tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """:meth:`forward` and :meth:`tokens` of one batch; override it where one pass gives both."""
+        return self(batch), self.tokens(batch)
 
     def blocks(self) -> Sequence[nn.Module]:
         """The repeated blocks of the network, input first; empty for a network that has none.

@@ -5,12 +5,15 @@ Shapes: A anchors, B items of the modality, D dimensions of the space, E listed 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from geobind.encoder import Batch, Encoder
 
 
 class Links(NamedTuple):
@@ -120,6 +123,33 @@ class Loss(nn.Module):
 
         A = B, and anchor i belongs to item i at least. With several processes every one of them is given the whole
         batch; the trainer sees to it that each gradient is counted once.
+        """
+        raise NotImplementedError
+
+    @property
+    def teachers(self) -> Mapping[str, Encoder]:
+        """Frozen encoders of the modality's items by name, for a loss that distils; their weights are at hand.
+
+        The dense features of every item are computed once, stored, and given to :meth:`of_items`.
+        """
+        return {}
+
+    def meet(self, student: Encoder) -> None:
+        """Called once before training with the modality's encoder.
+
+        A loss that has :attr:`teachers` makes its parameters here, since it could not know the widths before.
+        """
+
+    def of_items(self, tokens: Tensor, batch: Batch, taught: Mapping[str, Tensor]) -> Tensor:
+        """``[n]`` a term of each item alone, whose mean over the whole batch is added to the loss.
+
+        Called for every micro-batch of a loss that has :attr:`teachers`: a term may depend on its own item only, so
+        that micro-batches and processes sum up to the whole.
+
+        Args:
+            tokens: ``[n, T, d]`` the student's dense features, with gradient.
+            batch: What the student's encoder was given.
+            taught: Teacher → ``[n, t, d']`` its dense features of the plain items.
         """
         raise NotImplementedError
 

@@ -55,12 +55,12 @@ class ModalitySpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSpec:
-    """An encoder that a recipe can name as ``encoder: {type: NAME}`` for one modality."""
+    """An encoder that a recipe can name as ``encoder: {type: NAME}`` for one modality, or for several."""
 
     name: str
     """The word recipes use; told apart per modality."""
-    modality: str
-    """The modality whose items it takes, of this or another plugin."""
+    modality: str | tuple[str, ...]
+    """The modality whose items it takes, of this or another plugin; or all those that may share one tower of it."""
     config: type[Config]
     """What a recipe may say beside ``type:``; a docstring under a field is its help."""
     build: str
@@ -77,6 +77,11 @@ class EncoderSpec:
     """Config keys of a small instance with random weights, for checks."""
     unchecked: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Conformance checks that do not apply, each with the reason."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities it serves; the first one stands for them in checks."""
+        return (self.modality,) if isinstance(self.modality, str) else self.modality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,10 +47,12 @@ class Items(Sequence[Any]):
     """``[N]`` columns to take subsets by (source, country, …)."""
     files: bool = False
     """``key`` holds paths of files, and their bytes are the content."""
+    kind: NDArray[np.str_] | None = field(default=None, repr=False)
+    """``[N]`` what items must have in common to be trained in one batch, such as their bands; None where all may be."""
 
     def __post_init__(self) -> None:
         n = len(self.place)
-        columns = {"key": self.key, "group": self.group, "lat_lon": self.lat_lon, **self.tags}
+        columns = {"key": self.key, "group": self.group, "lat_lon": self.lat_lon, "kind": self.kind, **self.tags}
         for name, column in columns.items():
             if column is not None and len(column) != n:
                 raise DataError(f"column {name!r} has {len(column)} rows, place has {n}", where=self.modality)
@@ -73,6 +75,7 @@ class Items(Sequence[Any]):
             lat_lon=None if self.lat_lon is None else self.lat_lon[rows],
             tags={name: column[rows] for name, column in self.tags.items()},
             files=self.files,
+            kind=None if self.kind is None else self.kind[rows],
         )
 
 

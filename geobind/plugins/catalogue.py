@@ -33,7 +33,7 @@ from geobind.modality import (
     TrackerSpec,
 )
 from geobind.plugins.loading import api_of, import_file, refuse_mistaken_hooks, refuse_taken, specs_of, trace
-from geobind.plugins.record import PluginRecord, label, place_of, sentence
+from geobind.plugins.record import PluginRecord, place_of, sentence, taken_names
 
 if TYPE_CHECKING:
     import typer
@@ -134,7 +134,8 @@ class Plugins:
         refuse_mistaken_hooks(plugin)
         self.manager.register(plugin, name=record.name)
         specs = tuple(specs_of(self.manager, record.name, plugin))
-        refuse_taken(specs, {label(spec): other.name for other in self.records for spec in other.specs})
+        taken = {name: other.name for other in self.records for spec in other.specs for name in taken_names(spec)}
+        refuse_taken(specs, taken)
         callers = self.manager.get_hookcallers(plugin) or []
         return replace(record, hooks=tuple(sorted(caller.name for caller in callers)), specs=specs)
 
@@ -182,7 +183,8 @@ class Plugins:
 
     def encoder(self, modality: str, config: dict[str, Any]) -> Choice[EncoderSpec]:
         """Resolve ``encoder: {type: …}`` of a modality and validate its keys."""
-        return self._choose("encoder", [s for s in self.specs(EncoderSpec) if s.modality == modality], config, modality)
+        found = [spec for spec in self.specs(EncoderSpec) if modality in spec.modalities]
+        return self._choose("encoder", found, config, modality)
 
     def dataset(self, config: dict[str, Any]) -> Choice[DatasetSpec]:
         """Resolve ``dataset: {type: …}`` and validate its keys."""

@@ -28,7 +28,7 @@ from geobind.modality import (
     Spec,
     TrackerSpec,
 )
-from geobind.plugins.record import label
+from geobind.plugins.record import label, taken_names
 
 SPEC_OF: dict[str, type[Spec]] = {
     "geobind_modalities": ModalitySpec,
@@ -106,18 +106,19 @@ def refuse_taken(specs: Iterable[Spec], taken: dict[str, str]) -> None:
 
     Args:
         specs: Of the plugin.
-        taken: What others brought, by label, and which plugin that was.
+        taken: The names of what others brought, and which plugin that was.
 
     Raises:
         PluginError: With the name that is taken.
     """
     own: set[str] = set()
     for spec in specs:
-        if label(spec) in own:
-            raise PluginError(f"it brings {label(spec)} twice", fix="Give each a name of its own.")
-        if owner := taken.get(label(spec)):
-            raise PluginError(f"{label(spec)} is already provided by plugin {owner!r}")
-        own.add(label(spec))
+        for name in taken_names(spec):
+            if name in own:
+                raise PluginError(f"it brings {name} twice", fix="Give each a name of its own.")
+            if owner := taken.get(name):
+                raise PluginError(f"{name} is already provided by plugin {owner!r}")
+            own.add(name)
 
 
 def import_file(path: Path) -> ModuleType:

@@ -91,9 +91,18 @@ class PluginRecord:
 
 
 def label(spec: Spec) -> str:
-    """How a spec is called: ``modality thermal``, ``encoder thermal/cnn``."""
+    """How a spec is called: ``modality thermal``, ``encoder thermal/cnn``, ``encoder rgb+2/vit`` if it serves three."""
+    first, *others = taken_names(spec)
+    kind_and_modality, slash, name = first.partition("/")
+    return f"{kind_and_modality}+{len(others)}{slash}{name}" if others else first
+
+
+def taken_names(spec: Spec) -> list[str]:
+    """The names that no other spec may have, with what they are names of: an encoder's one for each modality."""
     kind = type(spec).__name__.removesuffix("Spec").lower()
-    return f"{kind} {spec.modality}/{spec.name}" if isinstance(spec, EncoderSpec) else f"{kind} {spec.name}"
+    if isinstance(spec, EncoderSpec):
+        return [f"{kind} {modality}/{spec.name}" for modality in spec.modalities]
+    return [f"{kind} {spec.name}"]
 
 
 def sentence(error: BaseException) -> str:

@@ -49,7 +49,7 @@ def make_tower(encoder: Choice[EncoderSpec], head: Head, dim: int, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         built = encoder.build()
-        where = f"{encoder.spec.modality} tower, encoder {encoder.type!r}"
+        where = f"{encoder.spec.modalities[0]} tower, encoder {encoder.type!r}"
         return Tower(built, build_head(head, built.embed_dim, dim, where=where))
 
 

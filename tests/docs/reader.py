@@ -220,7 +220,8 @@ def check_yaml(block) -> None:
 def _modality_of(stage: dict) -> dict:
     """The modality of a stage that names its encoder alone."""
     wanted = stage["encoder"].get("type") if isinstance(stage.get("encoder"), dict) else None
-    found = [spec.modality for spec in get_plugins().specs(EncoderSpec) if spec.name == wanted != "minilm"]
+    specs = [spec for spec in get_plugins().specs(EncoderSpec) if spec.name == wanted != "minilm"]
+    found = [modality for spec in specs for modality in spec.modalities]
     return {"modality": next((name for name in found if name != "satellite"), "text")}
 
 

@@ -48,7 +48,7 @@ def _facts(spec: Spec) -> Iterator[str]:
             yield f"An item: {line(spec.item)}"
             yield f"Units: {line(spec.units)}" if spec.units not in ("", "1") else ""
         case EncoderSpec():
-            yield f"For {code(spec.modality)}"
+            yield f"For {', '.join(map(code, spec.modalities))}"
             yield f"Licence of the weights: {line(spec.licence)}" if spec.licence else ""
         case DatasetSpec():
             yield f"Modalities: {', '.join(map(code, spec.modalities))}" if spec.modalities else ""

@@ -164,7 +164,7 @@ def _with_other_values(config: Config) -> Iterator[Config]:
 
 def _encoder(subject: DatasetSubject, modality: str) -> Encoder | None:
     """A small encoder of a modality, best of the same plugin; None where none is installed that can be built."""
-    specs = [spec for spec in subject.plugins.specs(EncoderSpec) if spec.modality == modality]
+    specs = [spec for spec in subject.plugins.specs(EncoderSpec) if modality in spec.modalities]
     for spec in sorted(specs, key=lambda spec: (spec not in subject.record.specs, not spec.example)):
         with suppress(Exception):  # an encoder that cannot be built has checks of its own
             return EncoderSubject(subject.plugins, subject.record, spec).build()

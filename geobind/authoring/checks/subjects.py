@@ -134,7 +134,7 @@ class EncoderSubject(SpecSubject):
         Raises:
             PluginError: No plugin brings the modality, or it has no example.
         """
-        return ModalitySubject(self.plugins, self.record, self.plugins.modality(self.spec.modality)).items(count)
+        return ModalitySubject(self.plugins, self.record, self.plugins.modality(self.spec.modalities[0])).items(count)
 
 
 @dataclass(frozen=True, slots=True)

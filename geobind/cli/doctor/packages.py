@@ -40,14 +40,14 @@ def weights() -> Iterator[Finding]:
     from geobind.modality import EncoderSpec
     from geobind.plugins import get_plugins
     from geobind.plugins.about import weights_of
-    from geobind.plugins.record import sentence
+    from geobind.plugins.record import label, sentence
 
     encoders: dict[tuple[str, type], list[EncoderSpec]] = {}
     for spec in get_plugins().specs(EncoderSpec):
         if spec.weights:
             encoders.setdefault((spec.weights, spec.config), []).append(spec)
     for specs in encoders.values():
-        name = f"weights of {', '.join(f'{spec.modality}/{spec.name}' for spec in specs)}"
+        name = f"weights of {', '.join(label(spec).removeprefix('encoder ') for spec in specs)}"
         try:
             here, found = weights_of(specs[0])
         except Exception as error:
