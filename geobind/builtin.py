@@ -49,6 +49,8 @@ class ManifestConfig(Config):
 
     path: Path
     """CSV or Parquet file."""
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    """Between the fields of a CSV file."""
     root: Path | None = None
     """Folder that the manifest's file paths are relative to; its own folder when absent."""
     items: dict[str, ManifestItems]

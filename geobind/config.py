@@ -160,13 +160,15 @@ class Merge(Config):
     """Progressive merging: what a stage ends with lies between the weights before it and those it has learnt
     (GeoLangBind, arXiv 2503.06312).
 
-    Merged weights are ``(1 - alpha) · before + alpha · after``.
+    Merged weights are ``(1 - alpha) · before + alpha · after``; running statistics too. The loss's own scalars stay as
+    they were learnt. Stages that are trained together must agree on a tower that they share.
     """
 
     alpha: float = Field(ge=0, le=1)
     """0 keeps the weights from before the stage, 1 those it has learnt."""
     schedule: Literal["stage", "epoch"] = "stage"
-    """Merge once, when the stage ends, or after each epoch, which then goes on from the merged weights."""
+    """Merge once, when the stage ends, or after each epoch, which then goes on from the merged weights; ``before`` is
+    the stage's start in either case."""
     towers: Literal["modality", "anchor", "both"] = "modality"
     """Whose weights are merged, of those that learn."""
 
@@ -190,7 +192,8 @@ class Stage(Config):
     """The modality's head."""
     tower: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """A name that several modalities' stages give to one tower that they share: each goes on training it, and all of
-    them are embedded by it. They have encoder and head in common. Null for a tower of the modality's own."""
+    them are embedded by it. They have encoder and head in common; where they are trained together, the first one's
+    ``optim`` is the tower's. Null for a tower of the modality's own."""
     merge: Merge | None = None
     """Merge what is learnt with the weights from before the stage; null to keep what is learnt."""
     ratio: float = Field(1.0, gt=0)

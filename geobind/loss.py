@@ -130,26 +130,34 @@ class Loss(nn.Module):
     def teachers(self) -> Mapping[str, Encoder]:
         """Frozen encoders of the modality's items by name, for a loss that distils; their weights are at hand.
 
-        The dense features of every item are computed once, stored, and given to :meth:`of_items`.
+        The dense features of every item are computed once, stored, and given to :meth:`of_items`. Teachers are no
+        part of the loss's own state: keep them out of its modules.
+
+        Raises:
+            WeightsError: Some are missing, with the way to bring them.
         """
         return {}
 
-    def meet(self, student: Encoder) -> None:
-        """Called once before training with the modality's encoder.
+    def meet(self, tokens: Tensor, batch: Batch, taught: Mapping[str, Tensor]) -> None:
+        """Called once before training with what :meth:`of_items` is going to be given, of a single item.
 
-        A loss that has :attr:`teachers` makes its parameters here, since it could not know the widths before.
+        A loss that has :attr:`teachers` makes its parameters here, since it could not know the widths before. They
+        may be drawn from torch's global generator, which follows from the stage's seed.
+
+        Raises:
+            RecipeError: Student and teachers do not fit each other.
         """
 
     def of_items(self, tokens: Tensor, batch: Batch, taught: Mapping[str, Tensor]) -> Tensor:
         """``[n]`` a term of each item alone, whose mean over the whole batch is added to the loss.
 
-        Called for every micro-batch of a loss that has :attr:`teachers`: a term may depend on its own item only, so
-        that micro-batches and processes sum up to the whole.
+        Called for every micro-batch of a loss that has :attr:`teachers`, in training mode: a term may depend on its
+        own item only, so that micro-batches and processes sum up to the whole.
 
         Args:
-            tokens: ``[n, T, d]`` the student's dense features, with gradient.
+            tokens: ``[n, T, d]`` the student's dense features, with gradient, never in half precision.
             batch: What the student's encoder was given.
-            taught: Teacher → ``[n, t, d']`` its dense features of the plain items.
+            taught: Teacher → ``[n, t, d']`` float32, its dense features of the plain items.
         """
         raise NotImplementedError
 

@@ -5,7 +5,7 @@ A :class:`Plan` is values only; nothing heavy has been imported when it is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -31,6 +31,11 @@ class StagePlan:
     trains_anchor: bool
     requires: tuple[str, ...]
     """Earlier stages that train the anchor: the anchor is not ready before them."""
+
+    @property
+    def tower(self) -> str:
+        """Name of the tower it trains: the one that modalities share, or that of its modality."""
+        return self.config.tower or self.config.modality
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,69 @@ def resolve(name: str, document: Document, plugins: Plugins) -> Plan:
             loss = plugins.loss(stage.loss)
         requires = tuple(earlier.config.name for earlier in stages if earlier.trains_anchor)
         stages.append(StagePlan(stage, encoder, dataset, loss, stage.train.anchor != "frozen", requires))
+    _check_towers(document, recipe.anchor.modality, stages, plugins)
     return Plan(name, document.source, recipe, anchor, tuple(stages))
+
+
+def _check_towers(document: Document, anchor: str, stages: Sequence[StagePlan], plugins: Plugins) -> None:
+    """A modality has one tower, and stages of one tower say the same of it.
+
+    Raises:
+        RecipeError: They do not, or a shared tower is called like a modality, whose own tower has that name.
+    """
+    modalities = {anchor, *(stage.config.modality for stage in stages)}
+    by_modality: dict[str, StagePlan] = {}
+    by_tower: dict[str, StagePlan] = {}
+    for index, stage in enumerate(stages):
+        config, other = stage.config, by_modality.setdefault(stage.config.modality, stage)
+        with _at(document, _written(document, index, "tower")):
+            if config.tower in modalities:
+                what = f"tower {config.tower!r} has the name of a modality"
+                raise RecipeError(what, fix="Give the shared tower a name of its own.")
+            if config.tower != other.config.tower:
+                raise RecipeError(
+                    f"stage {config.name!r} binds {config.modality} by tower {stage.tower!r}, stage"
+                    f" {other.config.name!r} by tower {other.tower!r}",
+                    fix="A modality has one tower: say the same in all of its stages.",
+                )
+        if (first := by_tower.setdefault(stage.tower, stage)) is stage:
+            continue
+        with _at(document, _written(document, index, "encoder")):
+            _same_encoder(first, stage, plugins)
+        with _at(document, _written(document, index, "head")):
+            _same_in_tower(first, stage, "head", first.config.head.model_dump(), config.head.model_dump())
+
+
+def _same_encoder(first: StagePlan, stage: StagePlan, plugins: Plugins) -> None:
+    """Raises RecipeError where two stages of one tower do not have one encoder."""
+    if first.encoder.type == stage.encoder.type and first.encoder.spec != stage.encoder.spec:
+        both = {first.config.modality, stage.config.modality}
+        serving = [spec.name for spec in plugins.specs(EncoderSpec) if both <= set(spec.modalities)]
+        raise RecipeError(
+            f"encoder {stage.encoder.type!r} of {stage.config.modality} is another one than that of"
+            f" {first.config.modality}, so they cannot share tower {stage.tower!r}",
+            fix=f"Encoders that serve both: {', '.join(serving) or 'there is none'}.",
+        )
+    _same_in_tower(first, stage, "encoder", first.encoder.as_dict(), stage.encoder.as_dict())
+
+
+def _same_in_tower(first: StagePlan, stage: StagePlan, key: str, wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Raises RecipeError where a key has two values in stages of one tower."""
+    if found != wanted:
+        one, other = unlike(wanted, found)
+        alone = first.config.modality == stage.config.modality
+        raise RecipeError(
+            f"tower {stage.tower!r} has one {key}, but stage {first.config.name!r} says {one} and stage"
+            f" {stage.config.name!r} says {other}",
+            fix=f"Give them the same one{'' if alone else ', or towers of their own'}.",
+        )
+
+
+def unlike(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, str]:
+    """What two mappings say of the keys that they do not agree in, in words."""
+    keys = [key for key in a | b if a.get(key) != b.get(key)]
+    one, other = (", ".join(f"{key} = {values.get(key)!r}" for key in keys) for values in (a, b))
+    return one, other
 
 
 class _at:

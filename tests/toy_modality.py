@@ -40,6 +40,10 @@ def geobind_encoders():
         geobind.EncoderSpec(name=name, modality=f"toy_{m}", config=ToyConfig, build=f"toy_modality:build_{name}")
         for m in "abc"
         for name in ("toy", "toy_deep")
+    ] + [
+        geobind.EncoderSpec(
+            name="toy_both", modality=("toy_b", "toy_c"), config=ToyConfig, build="toy_modality:build_toy_deep"
+        )
     ]
 
 

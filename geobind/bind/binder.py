@@ -67,7 +67,7 @@ def bind(
     keep_features: bool = True,
     trackers: Sequence[str] = (),
 ) -> Run:
-    """Bind the stages into the space folder: one after the other, or together where the recipe's training is joint.
+    """Bind the stages into the space folder: one after the other, or together as the recipe's ``training`` says.
 
     A stage that is the first of the recipe to train the anchor starts a new anchor; so does any bind into an
     empty folder. Towers bound to another anchor become stale.
@@ -115,8 +115,8 @@ def _bind(
     done = set(run.state["done"]) if run else set()
     todo = [stage for stage in stages if stage.config.name not in done]
     groups = [[stage] for stage in todo]
-    if plan.recipe.training == "joint" and todo:
-        groups = [together(todo, world)]
+    if plan.recipe.training != "staged" and todo:
+        groups = [together(todo, world, plan.recipe.training)]
     starts_anchor = any(stage.trains_anchor and not stage.requires for stage in todo)
     cache = FeatureCache() if keep_features else _temporary_cache(world)
     fresh = starts_anchor or not (space / "space.json").is_file()
@@ -151,7 +151,7 @@ def _bind(
 
 
 def _done(run: Run, summaries: dict[str, dict[str, Any]]) -> None:
-    """Record finished stages in one write: a run killed between two would train the rest of a joint training alone."""
+    """Record finished stages in one write: a run killed between two would train the rest of them alone."""
     first, *others = summaries
     run.state["done"] += others
     run.state["metrics"] = {**run.state.get("metrics", {}), **{name: summaries[name] for name in others}}

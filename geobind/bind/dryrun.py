@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from geobind.bind.feed.sampling import batch_count
 from geobind.bind.learn.learning import Learning, parameter_groups
+from geobind.bind.strand import turns
 from geobind.config import STORED, Learn, Stage
 from geobind.data.pairs import match
 from geobind.errors import GeobindError
@@ -50,10 +52,10 @@ def _outline(plan: Plan, stage: StagePlan, anchor: Tower, modality: Tower) -> St
     config = stage.config
     sides = (anchor, config.train.anchor), (modality, config.train.modality)
     trained, total = map(sum, zip(*(_count(config, tower, learn) for tower, learn in sides), strict=True))
-    pairs, trouble, stored = None, "", 0
+    pairs, batches, trouble, stored = None, 0, "", 0
     try:
         found = match(stage.dataset.build(), plan.recipe.anchor.modality, config.modality, "train")
-        pairs = len(found)
+        pairs, batches = len(found), batch_count(found, config.optim.batch_size)
         rows = (len(found.a) * config.views.anchor, len(found.b) * config.views.modality)
         stored = sum(
             n * tower.encoder.embed_dim for n, (tower, learn) in zip(rows, sides, strict=True) if learn in STORED
@@ -64,7 +66,8 @@ def _outline(plan: Plan, stage: StagePlan, anchor: Tower, modality: Tower) -> St
     if trained == 0:
         steps = 0
     elif pairs is not None:
-        steps = config.optim.epochs * max(1, pairs // config.optim.batch_size)
+        interleaved = plan.recipe.training == "interleaved"
+        steps = config.optim.epochs * (turns(config.ratio, batches) if interleaved else batches)
     copies = 3 if config.optim.ema is None else 4
     floats = total + copies * trained + stored + 3 * config.optim.batch_size**2
     return StageOutline(stage, trained, total - trained, pairs, steps, floats * FLOAT_BYTES / 1e6, trouble)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from geobind import __version__
+from geobind.bind.learn.learning import Learning
 from geobind.bind.parallel.distributed import World
 from geobind.bind.parallel.sharding import is_sharded, weights
 from geobind.bind.runs.run import Run
+from geobind.bind.towers import Loaded, check_frozen, check_name, check_same, draw, take
 from geobind.bind.training import StageTraining, train
 from geobind.data.items import Dataset
 from geobind.data.pairs import Pairs, match
@@ -21,19 +22,10 @@ from geobind.features.cache import FeatureCache
 from geobind.loss import Loss
 from geobind.modality import Choice, EncoderSpec
 from geobind.plan import Plan, StagePlan
-from geobind.plugins import get_plugins
-from geobind.space.checkpoint import make_tower, read_tower, save_space
+from geobind.progress import say
+from geobind.space.checkpoint import make_tower, save_space
 from geobind.space.heads import Tower
-from geobind.space.records import Bound, SpaceRecord, TowerRecord, read_record
-
-
-@dataclass
-class Loaded:
-    """A tower in memory and where its initial weights came from."""
-
-    tower: Tower
-    weights: str
-    stages: tuple[str, ...] = ()
+from geobind.space.records import Bound, SpaceRecord, read_record
 
 
 class Binding:
@@ -55,6 +47,7 @@ class Binding:
         self.cache, self.world = cache, world
         self.datasets: dict[str, Dataset] = {}
         self.towers: dict[str, Loaded] = {}
+        self.losses: dict[str, Loss] = {}
         self.record = read_record(space) if (space / "space.json").is_file() else None
         self.fresh_anchor = self.record is None or fresh_anchor
         if self.record is not None:
@@ -80,16 +73,20 @@ class Binding:
     # -- what a stage needs -----------------------------------------------------------------------
 
     def prepare(self, stages: list[StagePlan]) -> None:
-        """Build every tower and dataset of the stages first, so that nothing is missed hours later.
+        """Build every tower, loss and dataset of the stages first, so that nothing is missed hours later.
 
         Raises:
             WeightsError: Pretrained weights that are not at hand.
             DataError: A dataset that cannot be read, or holds no pairs for a stage.
-            RecipeError: A frozen side with a random head.
+            RecipeError: A frozen side with a random head, or a tower of the space that is not the recipe's.
         """
         self._prepare_anchor()
+        again = {stage.config.modality for stage in stages}
         for stage in stages:
-            self._prepare_modality(stage)
+            self._prepare_modality(stage, again)
+        for stage in stages:
+            self.losses[stage.config.name] = loss = stage.loss.build()
+            _ = loss.teachers  # with their weights
         for stage in stages:
             if str(stage.config.train) != "none":
                 self.pairs(stage, "train")
@@ -97,40 +94,37 @@ class Binding:
     def _prepare_anchor(self) -> None:
         name = self.plan.recipe.anchor.modality
         if self.fresh_anchor:
-            head, seed = self.plan.recipe.anchor.head, self.plan.stages[0].config.seed
-            tower = make_tower(self.plan.anchor, head, self.plan.recipe.space.dim, seed)
-            self.towers[name] = Loaded(tower, tower.encoder.load_pretrained())
+            recipe, seed = self.plan.recipe, self.plan.stages[0].config.seed
+            self.towers[name] = draw(self.plan.anchor, recipe.anchor.head, recipe.space.dim, seed)
         else:
-            self.towers[name] = self._from_space(name)
+            assert self.record is not None  # noqa: S101
+            self.towers[name] = take(self.space, self.record, name)
         self.towers[name].tower.to(self.device)
 
-    def _prepare_modality(self, stage: StagePlan) -> None:
-        config, dim = stage.config, self.plan.recipe.space.dim
-        earlier = [s.config.name for s in self.plan.stages if s.config.modality == config.modality]
-        if config.modality in self.towers:
+    def _prepare_modality(self, stage: StagePlan, again: set[str]) -> None:
+        """The stage's tower: drawn anew by the first of all its stages, else as the space has it.
+
+        Of a shared one that is drawn anew, modalities that are not bound again keep the weights they have, as towers
+        of their own: their ``bound`` is of those.
+        """
+        config, name = stage.config, stage.tower
+        if name in self.towers:
             return
-        if earlier[0] != config.name and self.record and config.modality in self.record.towers:
-            self.towers[config.modality] = self._from_space(config.modality)  # goes on from an earlier stage
+        first = next(s for s in self.plan.stages if s.tower == name)
+        sharing = [record for record in self.record.towers.values() if record.name == name] if self.record else []
+        check_name(stage, sharing, self.space)
+        if self.record and sharing and first.config.name != config.name:
+            check_same(stage, sharing[0], self.space)
+            self.towers[name] = take(self.space, self.record, sharing[0].modality)
         else:
-            tower = make_tower(stage.encoder, config.head, dim, config.seed)
-            self.towers[config.modality] = Loaded(tower, tower.encoder.load_pretrained())
-            self._refuse_random_frozen(stage)
-        self.towers[config.modality].tower.to(self.device)
-
-    def _refuse_random_frozen(self, stage: StagePlan) -> None:
-        config = stage.config
-        loaded = self.towers[config.modality]
-        if config.train.modality == "frozen" and (config.head.type != "identity" or loaded.weights == "random"):
-            raise RecipeError(
-                f"stage {config.name!r} freezes a {config.modality} tower whose weights are random",
-                fix="Freeze only towers with pretrained weights and `head: {type: identity}`, or let the head learn.",
-            )
-
-    def _from_space(self, modality: str) -> Loaded:
-        assert self.record is not None  # noqa: S101
-        record = self.record.towers[modality]
-        tower = read_tower(self.space, record, self.record.dim, get_plugins())
-        return Loaded(tower, record.weights, record.stages)
+            self.towers[name] = draw(stage.encoder, config.head, self.plan.recipe.space.dim, config.seed)
+            check_frozen(stage, self.towers[name])
+            if left := [record.modality for record in sharing if record.modality not in again]:
+                say(
+                    f"tower {name!r} is drawn anew by its first stage, {config.name!r}; {', '.join(left)} keep the"
+                    " weights they have, as towers of their own, until they are bound again"
+                )
+        self.towers[name].tower.to(self.device)
 
     def dataset(self, stage: StagePlan) -> Dataset:
         """The stage's dataset, built once for equal configs."""
@@ -155,7 +149,7 @@ class Binding:
         Returns:
             Stage → the metrics of its last epoch; empty where nothing learns.
         """
-        losses: dict[str, Loss] = {stage.config.name: stage.loss.build().to(self.device) for stage in stages}
+        losses = {stage.config.name: self.losses[stage.config.name].to(self.device) for stage in stages}
         learning = [stage for stage in stages if str(stage.config.train) != "none"]
         trained = self._train(learning, losses, run) if learning else {}
         for stage in stages:
@@ -170,25 +164,32 @@ class Binding:
         """Stage → the metrics of its last epoch, and the pairs that could be read."""
         anchor = self.plan.recipe.anchor.modality
         trainings: list[StageTraining] = []
+        ready: dict[str, Learning] = {}
         for stage in stages:
             name = stage.config.name
             trainings.append(
                 StageTraining(
                     stage.config,
-                    (self.towers[anchor].tower, self.towers[stage.config.modality].tower),
+                    (self.towers[anchor].tower, self.towers[stage.tower].tower),
                     losses[name],
                     self.cache,
                     run,
                     self.world,
                     self.device,
                     self.plan.recipe.space.dim,
-                    anchor=trainings[0].learning[0] if trainings else None,
+                    anchor=ready.get(anchor),
+                    modality=ready.get(stage.tower),
                     label=f"{name}/" if len(stages) > 1 else "",
                 )
             )
-        trained = train(trainings, [(self.pairs(stage, "train"), self._validation(stage)) for stage in stages])
+            ready |= zip((anchor, stage.tower), trainings[-1].learning, strict=True)
+        trained = train(
+            trainings,
+            [(self.pairs(stage, "train"), self._validation(stage)) for stage in stages],
+            interleaved=self.plan.recipe.training == "interleaved",
+        )
         for stage in stages:
-            for name, choice in ((anchor, self.plan.anchor), (stage.config.modality, stage.encoder)):
+            for name, choice in ((anchor, self.plan.anchor), (stage.tower, stage.encoder)):
                 if is_sharded(self.towers[name].tower):
                     self._gather(name, choice, stage)
         return {stage.config.name: found for stage, found in zip(stages, trained, strict=True)}
@@ -201,7 +202,7 @@ class Binding:
 
     def _gather(self, name: str, choice: Choice[EncoderSpec], stage: StagePlan) -> None:
         """Put a whole tower in place of one whose weights lie with several processes."""
-        head = stage.config.head if name == stage.config.modality else self.plan.recipe.anchor.head
+        head = stage.config.head if name == stage.tower else self.plan.recipe.anchor.head
         tower = make_tower(choice, head, self.plan.recipe.space.dim, seed=0)
         tower.load_state_dict(weights(self.towers[name].tower))
         self.towers[name].tower = tower.to(self.device)
@@ -215,10 +216,20 @@ class Binding:
         if stage.trains_anchor or self.fresh_anchor:
             trained = (*self.towers[anchor].stages, config.name) if stage.trains_anchor else ()
             self.towers[anchor].stages = trained
-            towers[anchor] = self._tower_record(anchor, self.plan.anchor, self.plan.recipe.anchor.head)
+            head = self.plan.recipe.anchor.head
+            towers[anchor] = self.towers[anchor].record(anchor, self.plan.anchor, head)
             changed[anchor] = self.towers[anchor].tower
             self.fresh_anchor = False
-        self.towers[config.modality].stages += (config.name,)
+        loaded = self.towers[stage.tower]
+        if learnt := config.train.modality != "frozen":
+            loaded.stages += (config.name,)
+        for name, other in towers.items():
+            if other.name == stage.tower and name != config.modality:
+                if loaded.drawn:
+                    towers[name] = other.model_copy(update={"tower": ""})
+                elif learnt:
+                    towers[name] = other.model_copy(update={"stages": loaded.stages, "merged": None})
+        loaded.drawn = False
         bound = Bound(
             stage=config.name,
             train=str(config.train),
@@ -227,9 +238,9 @@ class Binding:
             pairs=len(pairs) if pairs else 0,
             data=self.dataset(stage).fingerprint if pairs else "",
         )
-        record = self._tower_record(config.modality, stage.encoder, config.head)
-        towers[config.modality] = record.model_copy(update={"bound": bound})
-        changed[config.modality] = self.towers[config.modality].tower
+        record = loaded.record(config.modality, stage.encoder, config.head)
+        towers[config.modality] = record.model_copy(update={"tower": config.tower or "", "bound": bound})
+        changed[config.modality] = loaded.tower
         written = SpaceRecord(
             geobind=__version__,
             dim=self.plan.recipe.space.dim,
@@ -239,21 +250,8 @@ class Binding:
             recipe_name=self.plan.name,
         )
         self.record = self.world.same(save_space(self.space, written, changed) if self.world.first else written)
-
-    def _tower_record(self, modality: str, encoder: Choice[EncoderSpec], head: Any) -> TowerRecord:
-        loaded = self.towers[modality]
-        return TowerRecord(
-            modality=modality,
-            encoder=encoder.as_dict(),
-            head=head,
-            preprocessing=loaded.tower.encoder.describe_preprocessing(),
-            weights=loaded.weights,
-            licence=encoder.spec.licence if loaded.weights != "random" else "",
-            file="",
-            sha256="",
-            bound_to="",
-            stages=loaded.stages,
-        )
+        for modality, name in ((anchor, anchor), (config.modality, stage.tower)):
+            self.towers[name].lineage = self.record.towers[modality].lineage
 
 
 def default_device() -> str:

@@ -1,12 +1,13 @@
 """One stage's share of a training: its batches in order, its two sides, what of its towers learns, its loss.
 
-A staged training has one strand; a joint one has several, which share the anchor's tower. Shapes: B batch.
+A staged training has one strand; a joint or interleaved one has several, which share the anchor's tower, and perhaps
+that of their modalities. Shapes: B batch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from geobind.bind.feed.loader import Batches, Prepared, load
-from geobind.bind.feed.sampling import epoch_batches
+from geobind.bind.feed.sampling import batch_count, epoch_batches
 from geobind.bind.feed.sides import Rows, Side
 from geobind.bind.learn.learning import Learning
 from geobind.bind.parallel.distributed import World
@@ -32,7 +33,8 @@ class Strand:
         config: The stage.
         pairs: Training pairs.
         sides: Anchor and modality over their items.
-        learning: What of either tower learns; strands of a joint training have the anchor's in common.
+        learning: What of either tower learns; several strands have the anchor's in common, and that of a tower which
+            their modalities share.
         loss: The loss; its parameters learn too.
         validator: Measures the validation split, or None.
         world: The processes that share each batch.
@@ -56,19 +58,28 @@ class Strand:
         self.config, self.pairs, self.sides, self.learning = config, pairs, sides, learning
         self.loss, self.validator, self.world, self.label = loss, validator, world, label
         self.batch = min(config.optim.batch_size, len(pairs))
-        self.batches_per_epoch = max(1, len(pairs) // config.optim.batch_size)
+        self.batches_per_epoch = batch_count(pairs, config.optim.batch_size)
         share = world.largest_share(self.batch)
         self.chunks = math.ceil(share / (config.optim.micro_batch or share))
         self.edges = edges_of(pairs, device)
 
     def parts(self) -> dict[str, nn.Module]:
-        """Modules that learn, by name; those of the anchor have the same names in every strand."""
+        """Modules that learn, by name.
+
+        Those of the anchor have the same names in every strand, and those of a tower in every strand that trains it.
+        """
         anchor, modality = (own.parts() for own in self.learning)
+        tower = f"tower {self.config.tower or self.config.modality}" if self.label else "modality"
         return {
             **{f"anchor.{part}": module for part, module in anchor.items()},
-            **{f"{self.label}modality.{part}": module for part, module in modality.items()},
+            **{f"{tower}.{part}": module for part, module in modality.items()},
             f"{self.label}loss": self.loss,
         }
+
+    @property
+    def turns_per_epoch(self) -> int:
+        """Steps that it has in an epoch of interleaved training."""
+        return turns(self.config.ratio, self.batches_per_epoch)
 
     def train_mode(self, mode: bool = True) -> None:
         """Put what learns of the towers into training mode."""
@@ -102,3 +113,20 @@ class Strand:
         shared = {name: value for name, value in metrics.items() if "/" not in name}
         mine = {name.removeprefix(self.label): value for name, value in metrics.items() if name.startswith(self.label)}
         return shared | mine
+
+
+def turns(ratio: float, batches: int) -> int:
+    """Steps of a strand in an epoch of interleaved training: ``ratio`` passes over its ``batches``, one at least."""
+    return max(1, round(ratio * batches))
+
+
+def mixed(turns: Sequence[int], seed: int, epoch: int) -> list[int]:
+    """The order of an epoch's steps: strand s has ``turns[s]`` of them, evenly spread over the epoch.
+
+    Each lies at random in its own n-th of the epoch: so at any moment a strand has had its share of all steps, give or
+    take one per strand. All follows from the seed and the epoch.
+    """
+    rng = np.random.default_rng((seed, epoch, len(turns)))
+    at = np.concatenate([(np.arange(n) + rng.random(n)) / n for n in turns])
+    strand = np.repeat(np.arange(len(turns)), turns)
+    return [int(s) for s in strand[np.argsort(at, kind="stable")]]

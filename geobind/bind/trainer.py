@@ -26,11 +26,12 @@ from geobind.bind.interrupt import Interrupted, stop_requests
 from geobind.bind.learn.ema import Ema
 from geobind.bind.learn.learning import parameter_groups
 from geobind.bind.learn.schedules import lr_factor
+from geobind.bind.merging import Merging
 from geobind.bind.parallel.distributed import World
 from geobind.bind.parallel.sharding import clip_gradients, full_state, load_optimizer, load_parts, reshard, weights
 from geobind.bind.phases import Phases, sentence
 from geobind.bind.precision import Precision
-from geobind.bind.strand import Strand
+from geobind.bind.strand import Strand, mixed
 from geobind.bind.validation import better, positives_of
 from geobind.errors import DataError, GeobindError
 from geobind.progress import say
@@ -40,12 +41,12 @@ Log = Callable[[dict[str, Any]], None]
 Save = Callable[[int, dict[str, Any]], None]
 Drawn = tuple[Rows, Prepared]
 """A strand's pairs of one step ``[B, 2]``, and this process's share of them, ready to be embedded."""
-TOLD = ("loss", "val_loss", "val_recall@10", "val_median_rank", "unreadable")
+TOLD = ("loss", "item_loss", "val_loss", "val_recall@10", "val_median_rank", "unreadable")
 """What of an epoch's metrics its line tells; all of them are logged."""
 AVERAGED = ("loss", "grad_norm", "false_negatives")
 """What an epoch reports the mean over its steps of; of several strands, the sums of their losses and counts."""
 OWN = ("loss", "false_negatives")
-"""What of it each of several strands has for itself as well."""
+"""What of it each of several strands has for itself as well: the mean over its own steps."""
 CHECKED_EVERY = 20
 """Steps between looks at whether the loss is finite on a GPU, which must be waited for; a CPU is asked every step."""
 
@@ -75,23 +76,42 @@ class Trainer:
 
     An epoch is as many steps as the strand with the most batches has, the first of such; the others begin anew
     whenever they have met all their pairs. That strand's ``optim.epochs`` is how many epochs there are. Every part
-    learns as the ``optim`` of its own stage says, over the steps of the whole; the anchor as the first one says. What
-    there is only one of (gradient clipping, the moving average, when to save, what to keep) is the first one's.
+    learns as the ``optim`` of its own stage says, over the steps of the whole; the anchor, and a tower that modalities
+    share, as the first stage says that trains it. What there is only one of (gradient clipping, the moving average,
+    when to save, what to keep) is the first one's.
+
+    Interleaved, a step takes the batch of one strand. An epoch has those of all of them, each strand's as often as its
+    pairs and its ``ratio`` say, evenly mixed. What has no part in a step is left as it is; the learning rate goes on.
 
     Args:
-        strands: One, or several that share the anchor's tower.
+        strands: One, or several that share the anchor's tower, and perhaps that of their modalities.
         precision: Arithmetic of the towers.
         world: The processes that share each batch.
         device: Where towers and losses live.
         dim: Dimensions D of the space.
+        interleaved: Whether a step takes the batch of one strand, or one of each.
+        merging: What becomes of the weights after an epoch; nothing when None.
     """
 
-    def __init__(self, strands: Sequence[Strand], *, precision: Precision, world: World, device: str, dim: int) -> None:
+    def __init__(
+        self,
+        strands: Sequence[Strand],
+        *,
+        precision: Precision,
+        world: World,
+        device: str,
+        dim: int,
+        interleaved: bool = False,
+        merging: Merging | None = None,
+    ) -> None:
         self.strands, self.config = tuple(strands), strands[0].config
         self.precision, self.world, self.device, self.dim = precision, world, device, dim
         self.name = " + ".join(strand.config.name for strand in strands)
         longest = max(strands, key=lambda strand: strand.batches_per_epoch)
-        self.epochs, self.batches_per_epoch = longest.config.optim.epochs, longest.batches_per_epoch
+        self.epochs, self.interleaved = longest.config.optim.epochs, interleaved
+        self.turns = [s.turns_per_epoch if interleaved else longest.batches_per_epoch for s in strands]
+        """Steps of each strand in an epoch."""
+        self.batches_per_epoch = sum(self.turns) if interleaved else longest.batches_per_epoch
         self.total_steps = self.epochs * self.batches_per_epoch
         self.parts: dict[str, nn.Module] = {}
         groups: list[dict[str, Any]] = []
@@ -109,9 +129,16 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, fused=True)
         self.scheduler = LambdaLR(self.optimizer, factors)
         self.ema = Ema(self.parts, self.config.optim.ema) if self.config.optim.ema is not None else None
+        self.merging = merging or Merging()
         self.validated = [(s, s.validator) for s in strands if s.validator is not None]
         self.phases = Phases(device)
-        self.averaged = [*AVERAGED, *(f"{strand.label}{name}" for strand in strands if strand.label for name in OWN)]
+        self.averaged = dict.fromkeys(AVERAGED, self.batches_per_epoch)
+        """What is averaged → over how many steps of an epoch."""
+        for strand, steps in zip(strands, self.turns, strict=True):
+            self.averaged |= {f"{strand.label}{name}": steps for name in OWN if strand.label}
+        for strand, steps in zip(strands, self.turns, strict=True):
+            if strand.loss.teachers:
+                self.averaged[f"{strand.label}item_loss"] = steps
         self.sums = torch.zeros(len(self.averaged), dtype=torch.float64, device=device)
         self.at = Position()
         self.best = Best()
@@ -149,7 +176,7 @@ class Trainer:
                 start, done = time.perf_counter(), 0
                 for drawn in self._drawn(save):
                     self._train(drawn)
-                    pairs = sum(len(rows) for rows, _ in drawn)
+                    pairs = sum(len(rows) for rows, _ in filter(None, drawn))
                     done += pairs
                     advance(pairs)
                     if self.at.step == self.batches_per_epoch:
@@ -168,34 +195,55 @@ class Trainer:
                         raise Interrupted
         return self._finish()
 
-    def _drawn(self, save: Save) -> Iterator[list[Drawn]]:
-        """What is left of the epoch, step by step: a batch of every strand; waiting for them counts as data."""
+    def _parts_of(self, epoch: int) -> list[range]:
+        """Which strands have a part in each step of an epoch."""
+        if not self.interleaved:
+            return [range(len(self.strands))] * self.batches_per_epoch
+        return [range(n, n + 1) for n in mixed(self.turns, self.config.seed, epoch)]
+
+    def pairs_left(self) -> int:
+        """Pairs until the end, of all strands."""
+        sizes = [strand.batch for strand in self.strands]
+        whole = sum(size * steps for size, steps in zip(sizes, self.turns, strict=True))
+        done = sum(sizes[number] for part in self._parts_of(self.at.epoch)[: self.at.step] for number in part)
+        return (self.epochs - self.at.epoch) * whole - done
+
+    def _drawn(self, save: Save) -> Iterator[list[Drawn | None]]:
+        """What is left of the epoch, step by step: a batch of every strand that has a part in it, None of the others.
+
+        Waiting for them counts as data.
+        """
         for strand in self.strands:
             strand.train_mode()
             strand.loss.train()
+        epoch, at = self.at.epoch, self.at.step
+        parts = self._parts_of(epoch)
         with ExitStack() as stack:
-            left = self.batches_per_epoch - self.at.step
-            ahead = [stack.enter_context(closing(strand.batches(self.step, left))) for strand in self.strands]
-            for _ in range(left):
+            ahead = []
+            for number, (strand, steps) in enumerate(zip(self.strands, self.turns, strict=True)):
+                done = sum(number in part for part in parts[:at])
+                ahead.append(stack.enter_context(closing(strand.batches(epoch * steps + done, steps - done))))
+            for part in parts[at:]:
                 with self.phases("data"):
-                    drawn = self._next(ahead, save)
+                    drawn = self._next(ahead, part, save)
                 yield drawn
 
-    def _next(self, ahead: Sequence[Iterator[Drawn]], save: Save) -> list[Drawn]:
+    def _next(self, ahead: Sequence[Iterator[Drawn]], part: range, save: Save) -> list[Drawn | None]:
         """The next batches; when there are none to be had, the state is saved before the run ends."""
         try:
-            drawn = [next(batches) for batches in ahead]
-            for number, (_, prepared) in enumerate(drawn):
-                self._note_unreadable(number, prepared)
+            drawn = [next(batches) if number in part else None for number, batches in enumerate(ahead)]
+            for number, one in enumerate(drawn):
+                if one is not None:
+                    self._note_unreadable(number, one[1])
         except GeobindError:
             if self.world.size == 1:  # of several processes, not all are between two steps
                 save(self.step, self.state())
             raise
         return drawn
 
-    def _train(self, drawn: Sequence[Drawn]) -> None:
+    def _train(self, drawn: Sequence[Drawn | None]) -> None:
         """One step."""
-        if not any(len(prepared.rows) for _, prepared in drawn) and self.world.size == 1:
+        if not any(len(prepared.rows) for _, prepared in filter(None, drawn)) and self.world.size == 1:
             self.at.step += 1  # not one of them could be read
             return
         self.optimizer.zero_grad(set_to_none=True)
@@ -203,11 +251,12 @@ class Trainer:
         with self.phases("optimiser"):
             norm = clip_gradients(self.parameters, self.config.optim.grad_clip)
             wrong = [
-                self.sums.new_tensor(false_negatives(strand.pairs, rows))
-                for strand, (rows, _) in zip(self.strands, drawn, strict=True)
+                self.sums.new_tensor(0 if one is None else false_negatives(strand.pairs, one[0]))
+                for strand, one in zip(self.strands, drawn, strict=True)
             ]
             own = [x for strand, *pair in zip(self.strands, values, wrong, strict=True) if strand.label for x in pair]
-            self.sums += torch.stack([torch.stack(values).sum(), norm.double(), torch.stack(wrong).sum(), *own])
+            found = torch.stack([torch.stack(values).sum(), norm.double(), torch.stack(wrong).sum(), *own])
+            self.sums[: len(found)] += found  # terms of items come after them
             if self.device == "cpu" or self.step % CHECKED_EVERY == 0:
                 self._check_finite()
             self.optimizer.step()
@@ -218,13 +267,17 @@ class Trainer:
                 self.ema.update()
         self.at.step += 1
 
-    def gradients(self, drawn: Sequence[Drawn]) -> list[Tensor]:
-        """Add the whole batches' gradients to all that learns, on every rank; returns each strand's loss, float64."""
+    def gradients(self, drawn: Sequence[Drawn | None]) -> list[Tensor]:
+        """Add the whole batches' gradients to all that learns, on every rank; returns each strand's loss, float64.
+
+        A strand without a batch has no gradient, and a loss of 0.
+        """
         values = []
-        for number, (strand, (_, prepared)) in enumerate(zip(self.strands, drawn, strict=True)):
-            if not len(prepared.rows) and self.world.size == 1:
+        for number, (strand, one) in enumerate(zip(self.strands, drawn, strict=True)):
+            if one is None or (not len(one[1].rows) and self.world.size == 1):
                 values.append(self.sums.new_zeros(()))
                 continue
+            prepared = one[1]
             value = accumulate(
                 strand.sides,
                 strand.loss,
@@ -237,7 +290,9 @@ class Trainer:
                 phases=self.phases,
                 device=self.device,
             )
-            values.append(value.double())
+            values.append(value.whole.double())
+            if value.of_items is not None:
+                self.sums[list(self.averaged).index(f"{strand.label}item_loss")] += value.of_items
         with self.phases("backward"):
             self.world.sum_gradients(self.parameters)
         return values
@@ -279,13 +334,17 @@ class Trainer:
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "step": self.step,
-            **dict(zip(self.averaged, (self.sums / self.batches_per_epoch).tolist(), strict=True)),
+            **{
+                name: total / steps
+                for (name, steps), total in zip(self.averaged.items(), self.sums.tolist(), strict=True)
+            },
             "lr": self.scheduler.get_last_lr()[0],
             **{f"{s.label}{name}": value for s in self.strands for name, value in s.loss.report().items()},
             "pairs_per_s": pairs / seconds,
             "seconds": seconds,
         }
         self.sums.zero_()
+        self.merging.end_epoch(self.ema)
         if self.validated and (epoch == self.epochs or epoch % self.config.validation.every == 0):
             with self.phases("validation"):
                 metrics |= self._validate(epoch)
@@ -356,6 +415,7 @@ class Trainer:
             "optimizer": full_state(self.optimizer.state_dict()),
             "scheduler": {"last_epoch": self.scheduler.last_epoch},
             "ema": None if self.ema is None else full_state(self.ema.state_dict()),
+            "merging": self.merging.state_dict(),
             "best": vars(self.best),
             "sums": self.sums,
             "unreadable": [(*at, message) for at, message in self.world.union(self.unreadable).items()],
@@ -369,6 +429,7 @@ class Trainer:
         self.scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
+        self.merging.load_state_dict(state["merging"])
         self.best = Best(**state["best"])
         self.sums.copy_(state["sums"])
         self.unreadable = {(side, row): message for side, row, message in state["unreadable"]}

@@ -11,20 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geobind.bind.feed.sampling import epoch_batches
 from geobind.bind.feed.sides import Side, make_side
 from geobind.bind.learn.learning import Learning
+from geobind.bind.merging import Merging, check_agreed, merged_of
 from geobind.bind.parallel.distributed import World
-from geobind.bind.parallel.sharding import shard
+from geobind.bind.parallel.sharding import is_sharded, shard
 from geobind.bind.precision import Precision, choose_precision
 from geobind.bind.runs.run import Run
 from geobind.bind.strand import Strand
-from geobind.bind.trainer import Trainer
+from geobind.bind.teaching import check_teachable, introduce, teach
+from geobind.bind.trainer import TOLD, Trainer
 from geobind.bind.validation import Validator
 from geobind.config import STORED, Stage
 from geobind.data.items import Items
 from geobind.data.pairs import Pairs
 from geobind.errors import DataError, RecipeError
 from geobind.features.cache import FeatureCache, Features
+from geobind.features.dense import DenseFeatures
 from geobind.loss import Loss
 from geobind.progress import say, track
 from geobind.space.embed import hash_seed
@@ -44,8 +48,9 @@ class StageTraining:
         world: The processes that share the work.
         device: Where training happens.
         dim: Dimensions of the space.
-        anchor: What of the anchor's tower learns, where another stage of a joint training has made it ready.
-        label: Tells the stages of a joint training apart; see :class:`geobind.bind.strand.Strand`.
+        anchor: What of the anchor's tower learns, where another stage that is trained with this one has made it ready.
+        modality: What of the modality's tower learns, likewise.
+        label: Tells stages that are trained together apart; see :class:`geobind.bind.strand.Strand`.
     """
 
     config: Stage
@@ -57,18 +62,25 @@ class StageTraining:
     device: str
     dim: int
     anchor: Learning | None = None
+    modality: Learning | None = None
     label: str = ""
 
     def __post_init__(self) -> None:
         config = self.config
+        check_teachable(config, self.loss, self.world)
+        ready = self.anchor, self.modality
+        found = [merged_of(config, n, self.towers[n], self.label) for n, own in enumerate(ready) if own is None]
+        self.merged = [merged for merged in found if merged is not None]
         torch.manual_seed(hash_seed(config.seed, 0))  # adapters are drawn
         anchor = self.anchor or self._learning(config.train.anchor, 0)
-        self.learning = anchor, self._learning(config.train.modality, 1)
+        self.learning = anchor, self.modality or self._learning(config.train.modality, 1)
         if self.world.size > 1 and config.optim.parallel == "fsdp":
+            if self.merged:
+                raise RecipeError(f"stage {config.name!r}: merge and parallel: fsdp do not go together yet")
             for tower, learn in zip(self.towers, (config.train.anchor, config.train.modality), strict=True):
                 if learn == "lora":
                     raise RecipeError(f"stage {config.name!r}: lora and parallel: fsdp do not go together yet")
-                if learn not in STORED:
+                if learn not in STORED and not is_sharded(tower.encoder):
                     shard(tower.encoder)
 
     def _learning(self, learn: str, side: int) -> Learning:
@@ -122,18 +134,24 @@ class StageTraining:
 
     def _sides(self, pairs: Pairs, *, training: bool) -> tuple[Pairs, tuple[Side, Side]]:
         """Both sides over the items of a split, without those whose features cannot be computed."""
-        views = self._views(pairs, training)
+        views, taught = self._views(pairs, training), self._taught(pairs, training)
         unreadable = [{row: m for view in side for row, m in view.unreadable.items()} for side in views]
+        unreadable[1] |= {row: m for features in taught.values() for row, m in features.unreadable.items()}
         if any(unreadable):
             self._check_unreadable(pairs, unreadable)
             pairs, _, _ = pairs.without(*unreadable)
-            views = self._views(pairs, training)
-        augment = self.config.augment and training
-        anchor, modality = (
-            make_side(tower, items, own_views, augment=augment)
-            for tower, items, own_views in zip(self.towers, (pairs.a, pairs.b), views, strict=True)
+            views, taught = self._views(pairs, training), self._taught(pairs, training)
+        augment, (anchor, modality) = self.config.augment and training, self.towers
+        if taught:
+            introduce(self.loss, modality, pairs.b, taught, self.config.seed)
+        return pairs, (
+            make_side(anchor, pairs.a, views[0], augment=augment),
+            make_side(modality, pairs.b, views[1], augment=augment, taught=taught),
         )
-        return pairs, (anchor, modality)
+
+    def _taught(self, pairs: Pairs, training: bool) -> dict[str, DenseFeatures]:
+        """What the loss's teachers see in the modality's items; validation takes the contrastive loss alone."""
+        return teach(self.loss, pairs.b, self.cache, self.world, self.device) if training else {}
 
     def _views(self, pairs: Pairs, training: bool) -> tuple[list[Features], list[Features]]:
         """Features of each side whose encoder does not learn, the plain ones first."""
@@ -186,26 +204,37 @@ class StageTraining:
 
 
 def train(
-    trainings: Sequence[StageTraining], data: Sequence[tuple[Pairs, Pairs | None]]
+    trainings: Sequence[StageTraining], data: Sequence[tuple[Pairs, Pairs | None]], *, interleaved: bool = False
 ) -> list[tuple[dict[str, Any], Pairs]]:
     """Train one stage, or several at the same time, from their checkpoint if there is one.
 
     Args:
-        trainings: The stages; several have the anchor's :class:`Learning` in common. Their checkpoint is in the first
-            one's folder.
+        trainings: The stages; several have the anchor's :class:`Learning` in common, and that of a tower which their
+            modalities share. Their checkpoint is in the first one's folder.
         data: Training and validation pairs of each.
+        interleaved: Whether a step takes the batch of one stage, or one of each.
 
     Returns:
         The metrics of the last epoch, and the pairs that could be read, of each.
     """
     first, precision = trainings[0], None
+    check_agreed([(training.config, training.towers) for training in trainings])
+    merging = Merging([merged for training in trainings for merged in training.merged])
     strands: list[Strand] = []
     for training, (pairs, val) in zip(trainings, data, strict=True):
         strand, precision = training.strand(pairs, val, precision)
         strands.append(strand)
     assert precision is not None  # noqa: S101 — there is at least one
     run, name, keep = first.run, first.config.name, first.config.checkpoints.keep
-    trainer = Trainer(strands, precision=precision, world=first.world, device=first.device, dim=first.dim)
+    trainer = Trainer(
+        strands,
+        precision=precision,
+        world=first.world,
+        device=first.device,
+        dim=first.dim,
+        interleaved=interleaved,
+        merging=merging,
+    )
     if (state := run.checkpoint(name)) is not None:
         trainer.restore(state)
         say(f"{trainer.name}: resumed at epoch {trainer.at.epoch + 1}, step {trainer.at.step}")
@@ -218,13 +247,33 @@ def train(
             if unreadable := trainer.unreadable_of(strand):
                 run.list_unreadable(strand.config.name, unreadable)
 
-    left = (trainer.total_steps - trainer.step) * sum(strand.batch for strand in strands)
-    with track(f"bind {trainer.name}", left, "pairs") as advance:
+    with track(f"bind {trainer.name}", trainer.pairs_left(), "pairs") as advance:
         metrics = trainer.run(log, lambda step, state: run.save_checkpoint(name, step, state, keep), advance)
     for training in trainings:
         for own in training.learning:
             own.finish()
+    if merging.when_it_ends:
+        merging.end_stage()
+        metrics = _measured_again(strands, metrics)
     return [(strand.own(metrics), strand.pairs) for strand in strands]
+
+
+def _measured_again(strands: Sequence[Strand], metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics whose validation is that of the merged weights.
+
+    Those of the last epoch begin with ``learnt_``, unless another epoch's weights were kept.
+    """
+    metrics = dict(metrics)
+    for strand in strands:
+        strand.train_mode(False)
+        for name, value in strand.validator.measure().items() if strand.validator else ():
+            if f"{strand.label}{name}" in metrics and "kept_epoch" not in metrics:
+                metrics[f"{strand.label}learnt_{name}"] = metrics[f"{strand.label}{name}"]
+            metrics[f"{strand.label}{name}"] = value
+        own = {name: metrics.get(f"{strand.label}{name}") for name in TOLD if name.startswith("val_")}
+        told = ", ".join(f"{name} {value:.4g}" for name, value in own.items() if value is not None)
+        say(f"{strand.config.name}, merged with the weights from before: {told or 'not validated'}")
+    return metrics
 
 
 def small_work(
@@ -234,7 +283,7 @@ def small_work(
 
     @cache
     def inputs() -> list[Any]:
-        rows = pairs.draw(np.random.default_rng(0))[:size]
+        rows = epoch_batches(pairs, size, "shuffle", np.random.default_rng(0))[0]
         prepared = [side.prepare(rows[:, column], 0) for column, side in enumerate(sides)]
         keep = np.asarray([i for i in range(len(rows)) if not any(i in wrong for _, wrong in prepared)])
         return [side.collate(samples, keep) for side, (samples, _) in zip(sides, prepared, strict=True)]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from geobind.cli import ablate, benchmarks, bind, cache, compare, demo, doctor, evaluate, plugins, runs, stages
+from geobind.cli import ablate, benchmarks, bind, cache, compare, demo, doctor, evaluate, merge, plugins, runs, stages
 from geobind.errors import GeobindError
 
 EXIT_MISTAKE = 2
@@ -32,6 +32,7 @@ app.add_typer(benchmarks.app, name="benchmarks")
 app.command("bind")(bind.bind)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("merge")(merge.merge)
 app.command("ablate")(ablate.ablate)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

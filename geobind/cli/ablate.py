@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geobind.cli.common import REPORTS, SetOption, stdout
+from geobind.cli.common import REPORTS, SetOption, rich_table, stdout
 from geobind.errors import RecipeError
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
-    from geobind.evaluate.findings import Table
+    pass
 
 
 def ablate(
@@ -23,8 +21,9 @@ def ablate(
         typer.Option(
             "--over",
             metavar="AXIS=A,B",
-            help="What to vary: init=pretrained,random, training=staged,joint, loss=infonce,siglip, batch=128,512, "
-            "temperature=0.03,learned, head=linear,mlp, lr=1e-4,1e-3, epochs=5,10, or any key of a recipe.",
+            help="What to vary: init=pretrained,random, training=staged,joint,interleaved, loss=infonce,siglip, "
+            "batch=128,512, temperature=0.03,learned, head=linear,mlp, lr=1e-4,1e-3, epochs=5,10, or any key of a "
+            "recipe.",
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of every cell.")] = 2,
@@ -71,7 +70,7 @@ def ablate(
         raise KeyboardInterrupt from None
     console = stdout()
     for table in found.tables:
-        console.print(_rich(table))
+        console.print(rich_table(table))
     console.print(f"\n[bold]{found.title}[/]", *found.answer, sep="\n", highlight=False, soft_wrap=True)
     for file in write_report(folder, findings=[found]):
         typer.echo(file)
@@ -104,19 +103,3 @@ def _split(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts]
-
-
-def _rich(table: Table) -> RichTable:
-    """A table of the finding for the terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-
-    from geobind.evaluate.report.words import is_word, written
-
-    shown = RichTable(box=SIMPLE_HEAD, title=table.title, caption=escape(table.note) or None, title_justify="left")
-    for number, name in enumerate(table.columns):
-        shown.add_column(escape(name), justify="left" if is_word(table, number) else "right", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*(escape(written(value)) for value in row))
-    return shown

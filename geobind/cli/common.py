@@ -13,7 +13,9 @@ from geobind.errors import RecipeError, SpaceError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
+    from geobind.evaluate.findings import Table
     from geobind.plan import Plan
     from geobind.space.records import SpaceRecord
 
@@ -125,3 +127,19 @@ def plan_of(
 
 def _binds(recipe: dict[str, Any], modality: str) -> bool:
     return any(stage["modality"] == modality for stage in recipe["stages"])
+
+
+def rich_table(table: Table) -> RichTable:
+    """A table of the finding for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    from geobind.evaluate.report.words import is_word, written
+
+    shown = RichTable(box=SIMPLE_HEAD, title=table.title, caption=escape(table.note) or None, title_justify="left")
+    for number, name in enumerate(table.columns):
+        shown.add_column(escape(name), justify="left" if is_word(table, number) else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(escape(written(value)) for value in row))
+    return shown

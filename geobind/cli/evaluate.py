@@ -103,6 +103,13 @@ def evaluate(
     vocabulary: Annotated[
         Path | None, typer.Option("--vocabulary", help="Words, one a line; else the registry's.", rich_help_panel=TASKS)
     ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option("--segment", help="A segmentation task by name, or its YAML file.", rich_help_panel=TASKS),
+    ] = None,
+    segment_head: Annotated[
+        str, typer.Option("--segment-head", help="linear, decoder, or none: words alone.", rich_help_panel=TASKS)
+    ] = "linear",
     gap: Annotated[
         bool,
         typer.Option("--gap", help="Modality gap, alignment, uniformity, hubness, rank.", rich_help_panel=ASKED),
@@ -153,6 +160,8 @@ def evaluate(
         of=of,
         explain=tuple(explain or ()),
         vocabulary=vocabulary,
+        segment=tuple(segment or ()),
+        segment_head=segment_head,
         gap=gap,
         emergent=emergent,
         regions=regions,

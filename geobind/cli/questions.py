@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from geobind.evaluate.findings import Finding
     from geobind.evaluate.probe.targets import Kind
     from geobind.evaluate.results import AllPairs
+    from geobind.evaluate.segment import Asked
     from geobind.evaluate.subject import Subject
     from geobind.evaluate.zeroshot import Source
     from geobind.plan import Plan
@@ -49,6 +50,8 @@ class Questions:
     of: str | None = None
     explain: tuple[str, ...] = ()
     vocabulary: Path | None = None
+    segment: tuple[str, ...] = ()
+    segment_head: str = "linear"
     gap: bool = False
     emergent: bool = False
     regions: bool = False
@@ -65,7 +68,7 @@ class Questions:
     @property
     def any(self) -> bool:
         """Whether anything is asked at all."""
-        tasks = self.sums or self.zero_shot or self.probe or self.explain
+        tasks = self.sums or self.zero_shot or self.probe or self.explain or self.segment
         return bool(self.needs_pairs or tasks or self.gap or self.scaling or self.retention or self.leakage)
 
 
@@ -135,6 +138,13 @@ def _check(asked: Questions, plan: Plan) -> None:
         )
     if asked.templates is not None:
         read_templates(asked.templates)
+    if asked.segment:
+        from geobind.evaluate.segment import HEADS, segmentation
+
+        for name in asked.segment:
+            segmentation(name)
+        if asked.segment_head not in HEADS:
+            raise RecipeError(f"unknown head {asked.segment_head!r}", fix=nearest(asked.segment_head, HEADS))
     _kind(asked.kind)
     for word in asked.explain:
         if not word.isdigit() and not Path(word).is_file():
@@ -212,7 +222,7 @@ def _legacy(preset: str, pairs: AllPairs) -> Iterator[Finding]:
 
 
 def _tasks(subject: Subject, asked: Questions) -> Iterator[Finding]:
-    """Zero-shot classification, probes, and words."""
+    """Zero-shot classification, probes, words, and segmentation."""
     for name in asked.zero_shot:
         from geobind.evaluate.zeroshot import benchmark, read_templates, zero_shot
 
@@ -236,6 +246,18 @@ def _tasks(subject: Subject, asked: Questions) -> Iterator[Finding]:
         items, names = _items(subject, of, asked.explain)
         reference = subject.embedded(of).vectors if of in subject.modalities else None
         yield explain(subject.space, of, items, names, words, reference=reference)
+    for name in asked.segment:
+        from geobind.evaluate.segment import segment, segmentation
+        from geobind.evaluate.zeroshot import read_templates
+
+        templates = read_templates(asked.templates) if asked.templates else None
+        yield segment(
+            subject,
+            segmentation(name),
+            image=asked.of,
+            head=cast("Asked", asked.segment_head),
+            templates=templates,
+        )
 
 
 def _kind(word: str | None) -> Kind | None:

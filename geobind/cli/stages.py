@@ -57,6 +57,7 @@ def list_(
                     "stage": stage.config.name,
                     "recipe": plan.name,
                     "modality": stage.config.modality,
+                    "tower": stage.config.tower or "",
                     "trains": str(stage.config.train),
                     "encoder": stage.encoder.type,
                     "data": stage.dataset.type,
@@ -89,8 +90,8 @@ def bound_state(space: SpaceRecord | None, recipe: str, stage: str, modality: st
     """``yes``, ``stale`` or the empty string for a stage of a recipe in a space."""
     if space is None or space.recipe_name != recipe or modality not in space.towers:
         return ""
-    bound = space.towers[modality].bound
-    if bound is None or bound.stage != stage:
+    tower = space.towers[modality]
+    if tower.bound is None or stage not in (tower.bound.stage, *tower.stages):
         return ""
     return "stale" if modality in space.stale else "yes"
 
@@ -100,10 +101,11 @@ def _print_rows(rows: list[dict[str, Any]], current: Path | None) -> None:
 
     title = f"space: {current}" if current else "no space is bound yet"
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for column in rows[0] if rows else ("stage",):
+    columns = [name for name in rows[0] if name != "tower" or any(row[name] for row in rows)] if rows else ["stage"]
+    for column in columns:
         table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(str(row[column]) for column in columns))
     stdout().print(table)
 
 

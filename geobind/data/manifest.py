@@ -61,7 +61,7 @@ class ManifestDataset(Dataset):
     def __init__(self, config: ManifestConfig) -> None:
         self.config = config
         self.modalities = tuple(config.items)
-        self.table = read_table(config.path)
+        self.table = read_table(config.path, config.delimiter)
         self.root = config.root or config.path.parent
         self._skipped: list[str] = []
         self._cache: dict[str, dict[str, Items]] = {}
@@ -245,11 +245,15 @@ def build(config: ManifestConfig) -> ManifestDataset:
     return ManifestDataset(config)
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Path, delimiter: str = ",") -> pa.Table:
     """Read a CSV or Parquet (also GeoParquet) file.
 
+    Args:
+        path: Parquet by its name, else CSV.
+        delimiter: Of the fields of a CSV file.
+
     Raises:
-        DataError: It does not exist or cannot be parsed.
+        DataError: It does not exist, cannot be parsed, is no UTF-8, or names a column twice.
     """
     if not path.is_file():
         raise DataError(
@@ -258,10 +262,24 @@ def read_table(path: Path) -> pa.Table:
         )
     try:
         if path.suffix.lower() in (".parquet", ".geoparquet", ".pq"):
-            return pa.parquet.read_table(path)
-        return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
-    except (pa.ArrowInvalid, OSError) as error:
+            table = pa.parquet.read_table(path)
+        else:
+            how = pa.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter)
+            table = pa.csv.read_csv(path, parse_options=how)
+            _require_utf8(table, path)
+    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
         raise DataError(f"manifest {str(path)!r} cannot be read: {error}", fix="Check its format.") from error
+    names = table.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"column {twice[0]!r} stands twice", where=str(path), fix="Rename one of the two.")
+    return table
+
+
+def _require_utf8(table: pa.Table, path: Path) -> None:
+    """Refuse texts in another encoding, which pyarrow gives as bytes."""
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if pa.types.is_binary(kind):
+            raise DataError(f"column {name!r} is not UTF-8", where=str(path), fix="Save the table as UTF-8.")
 
 
 def _require_column(table: pa.Table, column: str, path: Path) -> None:

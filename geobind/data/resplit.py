@@ -126,6 +126,7 @@ def _pooled(parts: Sequence[Items]) -> Items:
     parts = [part for part in parts if len(part)] or parts[:1]
     starts = np.cumsum([0, *map(len, parts)])
     groups = [np.full(len(part), "") if part.group is None else part.group for part in parts]
+    kinds = [np.full(len(part), "") if part.kind is None else part.kind for part in parts]
     points = [np.full((len(part), 2), np.nan) if part.lat_lon is None else part.lat_lon for part in parts]
     return Items(
         modality=parts[0].modality,
@@ -136,6 +137,7 @@ def _pooled(parts: Sequence[Items]) -> Items:
         lat_lon=np.concatenate(points) if any(part.lat_lon is not None for part in parts) else None,
         tags={tag: np.concatenate([part.tags[tag] for part in parts]) for tag in parts[0].tags},
         files=parts[0].files,
+        kind=np.concatenate(kinds) if any(part.kind is not None for part in parts) else None,
     )
 
 

@@ -26,7 +26,7 @@ def identity(encoder: Encoder) -> str:
     told = json.dumps(encoder.describe_preprocessing(), sort_keys=True, default=str)
     words = f"{kind.__module__} {kind.__qualname__} {encoder.embed_dim} {told} {encoder!r}"
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-fA-F]+", "", words).encode())
-    for path in _sources(kind):
+    for path in dict.fromkeys(path for inner in _encoders(encoder) for path in _sources(inner)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     state = {**encoder.state_dict(), **dict(encoder.named_buffers())}  # the latter has those that are not saved, too
     with ThreadPoolExecutor() as pool:
@@ -43,6 +43,11 @@ def _part(item: tuple[str, object]) -> bytes:
     digest = hashlib.sha256(f"{name} {value.dtype} {tuple(value.shape)}".encode())
     digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.digest()
+
+
+def _encoders(encoder: Encoder) -> list[type[Encoder]]:
+    """Its class and those of encoders that it asks, itself first."""
+    return list(dict.fromkeys(type(module) for module in encoder.modules() if isinstance(module, Encoder)))
 
 
 def _sources(kind: type[Encoder]) -> list[Path]:

@@ -16,6 +16,7 @@ def render_card(name: str, record: SpaceRecord) -> str:
         "| modality | encoder | initial weights | licence of the weights | bound by | what learnt | pairs |",
         "|---|---|---|---|---|---|---|",
         *(_row(tower, stale=modality in record.stale) for modality, tower in record.towers.items()),
+        *_merged(record),
         "",
         "```python",
         "import geobind",
@@ -35,5 +36,16 @@ def _row(tower: TowerRecord, *, stale: bool) -> str:
     by = f"{bound.stage}{' (stale)' if stale else ''}" if bound else "anchor"
     learnt = bound.train if bound else ", ".join(tower.stages) or "none"
     pairs = f"{bound.pairs:,} ({bound.origin})" if bound else ""
-    cells = (tower.modality, tower.encoder["type"], tower.weights, tower.licence or "–", by, learnt, pairs)
+    encoder = tower.encoder["type"] + (f", shared tower `{tower.tower}`" if tower.tower else "")
+    cells = (tower.modality, encoder, tower.weights, tower.licence or "–", by, learnt, pairs)
     return f"| {' | '.join(cells)} |"
+
+
+def _merged(record: SpaceRecord) -> list[str]:
+    """A paragraph on the towers that lie between two others."""
+    told = [
+        f"{name} is {1 - how.alpha:g} · `{how.a}` + {how.alpha:g} · `{how.b}`"
+        for name, tower in record.towers.items()
+        if (how := tower.merged)
+    ]
+    return ["", f"Merged weights: {'; '.join(told)} (fingerprints of towers)."] if told else []

@@ -24,6 +24,9 @@ from geobind.space.records import SpaceRecord, TowerRecord, read_record
 from geobind.space.space import Space
 from geobind.weights import file_sha256, load_safetensors
 
+ENTRY = 16
+"""Digits of an entry of a tower's lineage."""
+
 
 def load(path: str | Path, *, device: str | None = None, plugins: Plugins | None = None) -> Space:
     """Open a space folder; towers are read when they are first used.
@@ -84,21 +87,26 @@ def save_space(path: Path, record: SpaceRecord, changed: Mapping[str, Tower]) ->
 
     Args:
         path: The space folder.
-        record: What ``space.json`` shall say; ``file`` and ``sha256`` of changed towers, and the ``bound_to`` of towers
-            bound in this write (given as the empty string), are filled in here.
-        changed: Modality → tower whose weights differ from what is on disk.
+        record: What ``space.json`` shall say; ``file`` and ``sha256`` of changed towers, the last entry of their
+            ``lineage``, and the ``bound_to`` of towers bound in this write (given as the empty string), are filled in
+            here.
+        changed: Modality → tower whose weights differ from what is on disk. One that modalities share is given for
+            any of them, and written once; the records of all of them name it.
 
     Returns:
         The record as written.
     """
     towers = dict(record.towers)
-    for modality, tower in changed.items():
-        data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()})
+    for name, tower in {record.towers[modality].name: tower for modality, tower in changed.items()}.items():
+        data = _serialised(tower)
         sha256 = hashlib.sha256(data).hexdigest()
-        file = f"towers/{modality}-{sha256[:12]}.safetensors"
+        file = f"towers/{name}-{sha256[:12]}.safetensors"
         if not (path / file).is_file() or file_sha256(path / file) != sha256:
             write_atomic(path / file, data)
-        towers[modality] = towers[modality].model_copy(update={"file": file, "sha256": sha256})
+        for modality, own in towers.items():
+            if own.name == name:
+                lineage = tuple(dict.fromkeys((*own.lineage, sha256[:ENTRY])))
+                towers[modality] = own.model_copy(update={"file": file, "sha256": sha256, "lineage": lineage})
     anchor = towers[record.anchor].fingerprint
     towers = {
         name: tower if tower.bound_to and name != record.anchor else tower.model_copy(update={"bound_to": anchor})
@@ -112,3 +120,13 @@ def save_space(path: Path, record: SpaceRecord, changed: Mapping[str, Tower]) ->
         if f"towers/{old.name}" not in named:
             old.unlink()
     return written
+
+
+def lineage_entry(tower: Tower) -> str:
+    """What a tower's lineage knows its present weights by: the beginning of the hash of the file they would be."""
+    return hashlib.sha256(_serialised(tower)).hexdigest()[:ENTRY]
+
+
+def _serialised(tower: Tower) -> bytes:
+    """A tower's state as the bytes of its file."""
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tower.state_dict().items()})

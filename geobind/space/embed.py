@@ -1,4 +1,4 @@
-"""Embed many items: decoding overlaps computing, items of like size share a batch, order is kept.
+"""Embed many items: decoding overlaps computing, items of one key and like size share a batch, order is kept.
 
 Shapes: N items, n of them in a block, E features or D dimensions.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -104,7 +105,7 @@ def embed_blocks(
     device = next(itertools.chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
     for rows, samples in _prepared(encoder, items, blocks, seeds, advance, on_error):
         values: NDArray[np.float32] | None = None
-        for picked in _by_size(samples, encoder.throughput_batch):
+        for picked in _by_size(encoder, samples):
             batch = encoder.collate([samples[i] for i in picked])
             part = forward({key: value.to(device) for key, value in batch.items()}).float().cpu().numpy()
             if values is None:
@@ -156,11 +157,20 @@ def _prepared(
         pool.shutdown(cancel_futures=True)
 
 
-def _by_size(samples: list[Batch], size: int) -> Iterator[list[int]]:
-    """Batches of samples that are of like size."""
-    order = sorted(range(len(samples)), key=lambda i: sum(tensor.numel() for tensor in samples[i].values()))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def _by_size(encoder: Encoder, samples: list[Batch]) -> Iterator[list[int]]:
+    """Batches of samples that may share one (:meth:`geobind.Encoder.batch_key`), and are of like size."""
+    for picked in by_key(encoder, samples):
+        order = sorted(picked, key=lambda i: sum(tensor.numel() for tensor in samples[i].values()))
+        for start in range(0, len(order), encoder.throughput_batch):
+            yield order[start : start + encoder.throughput_batch]
+
+
+def by_key(encoder: Encoder, samples: Sequence[Batch]) -> list[list[int]]:
+    """Positions of the samples by what lets them share a batch, in the order in which each key is first met."""
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for position, sample in enumerate(samples):
+        groups[encoder.batch_key(sample)].append(position)
+    return list(groups.values())
 
 
 def prepare(encoder: Encoder, items: Sequence[Any], row: int, seeds: Callable[[int], int] | None) -> Batch:

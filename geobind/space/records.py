@@ -34,11 +34,24 @@ class Bound(Config):
     """Fingerprint of the dataset."""
 
 
+class Merged(Config):
+    """What a tower was merged from: ``(1 - alpha) · a + alpha · b``."""
+
+    a: str
+    """Fingerprint of the one tower."""
+    b: str
+    """Fingerprint of the other."""
+    alpha: float
+    """Share of the other."""
+
+
 class TowerRecord(Config):
     """One tower of a space."""
 
     modality: str
     """Its modality."""
+    tower: str = ""
+    """Name of the tower, where modalities share it: their records name one file. Empty for a tower of its own."""
     encoder: dict[str, Any]
     """``{type: NAME, …}`` with every default spelt out."""
     head: Head
@@ -59,6 +72,16 @@ class TowerRecord(Config):
     """Stages that trained it, in order."""
     bound: Bound | None = None
     """How it was bound; None for the anchor."""
+    lineage: tuple[str, ...] = ()
+    """Hashes of the weights it has had: its initial ones first, then what each stage left. Towers that share one have
+    one ancestry. Empty in a space from before this was kept."""
+    merged: Merged | None = None
+    """What it was merged from by ``geobind merge``; None once a stage has trained it again."""
+
+    @property
+    def name(self) -> str:
+        """Name of the tower: the one that modalities share, or that of its modality."""
+        return self.tower or self.modality
 
     @property
     def fingerprint(self) -> str:

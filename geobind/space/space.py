@@ -31,7 +31,7 @@ class Space:
         self.record = record
         self.device = device
         self._read_tower = read_tower
-        self._towers: dict[str, Tower] = {}
+        self._towers: dict[str, Tower] = {}  # by file: modalities that share one have it in memory once
 
     def __repr__(self) -> str:
         return f"Space({self.name!r}, dim={self.dim}, anchor={self.anchor!r}, towers={list(self.towers)})"
@@ -90,9 +90,10 @@ class Space:
                 where=str(self.path),
                 fix=f"Bind it again: `geobind bind --modality {modality} --space {self.path}`.",
             )
-        if modality not in self._towers:
-            self._towers[modality] = self._read_tower(self.towers[modality]).to(self.device).eval()
-        return self._towers[modality]
+        record = self.towers[modality]
+        if record.file not in self._towers:
+            self._towers[record.file] = self._read_tower(record).to(self.device).eval()
+        return self._towers[record.file]
 
     def encode(
         self, modality: str, items: Sequence[Any], *, advance: Callable[[int], object] = lambda n: None

@@ -92,7 +92,7 @@ def test_what_is_no_lower_case_word_is_refused(name):
 
 @pytest.mark.parametrize(
     ("name", "owner"),
-    [("satellite", "'satellite'"), ("elevation", "'world'"), ("infonce", "'core'"), ("mini", "recipe")],
+    [("satellite", "'satellite'"), ("elevation", "'sensors'"), ("infonce", "'core'"), ("mini", "recipe")],
     ids=["plugin", "modality", "loss", "recipe"],
 )
 def test_a_taken_name_is_refused_with_whose_it_is(name, owner):
@@ -101,7 +101,7 @@ def test_a_taken_name_is_refused_with_whose_it_is(name, owner):
 
 
 def test_an_encoder_is_for_a_modality_of_pictures_and_needs_its_distribution():
-    assert ask("zorb", Kind.ENCODER, of="elevation").dependencies == ["geobind>=0.1", "geobind-world>=0.1"]
+    assert ask("zorb", Kind.ENCODER, of="elevation").dependencies == ["geobind>=0.1", "geobind-sensors>=0.1"]
     with pytest.raises(PluginError, match=r"Did you mean 'satellite'\?"):
         ask("zorb", Kind.ENCODER, of="satelite")
     with pytest.raises(PluginError, match="items of 'text' are no pictures"):

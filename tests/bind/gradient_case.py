@@ -113,7 +113,7 @@ def gradients(
             world=world,
             phases=Phases("cpu"),
             device="cpu",
-        )
+        ).whole
         torch.set_default_dtype(torch.float32)
         world.sum_gradients(learning.values())
     return value.item(), {name: p.grad.clone() for name, p in learning.items() if p.grad is not None}

@@ -60,7 +60,7 @@ def test_stages_list_has_every_stage_of_every_recipe(tmp_path):
     rows = json.loads(geobind("stages", "list", "--json", cwd=tmp_path).stdout)["stages"]
     names = {(row["recipe"], row["stage"]) for row in rows}
     assert {("world", "text"), ("mini", "audio"), ("geobind", "ground")} <= names
-    assert rows[0].keys() == {"stage", "recipe", "modality", "trains", "encoder", "data", "loss", "bound"}
+    assert rows[0].keys() == {"stage", "recipe", "modality", "tower", "trains", "encoder", "data", "loss", "bound"}
     table = geobind("stages", "list", cwd=tmp_path).stdout
     assert "no space is bound yet" in table and "mel_cnn" in table
 

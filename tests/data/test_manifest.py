@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from geobind.builtin import ManifestConfig, ManifestItems, ManifestPairs
-from geobind.data.manifest import ManifestDataset
+from geobind.data.manifest import ManifestDataset, read_table
 from geobind.data.pairs import match
 from geobind.data.repeats import first_equal_rows
 from geobind.errors import DataError
@@ -256,3 +256,18 @@ def test_a_forked_worker_shares_the_manifest(tmp_path):
         os._exit(0)
     os.waitpid(child, 0)
     assert int(os.read(read, 64)) < 5_000
+
+
+def test_a_table_with_another_delimiter_is_read_and_one_that_is_no_table_is_told(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("id;text\n1;a, b\n")
+    assert read_table(path, ";").to_pylist() == [{"id": 1, "text": "a, b"}]
+    path.write_bytes("id,text\n1,höhe\n".encode("latin-1"))
+    with pytest.raises(DataError, match="'text' is not UTF-8"):
+        read_table(path)
+    path.write_bytes("id,höhe\n1,2\n".encode("latin-1"))
+    with pytest.raises(DataError, match="cannot be read|not UTF-8"):
+        read_table(path).to_pylist()
+    path.write_text("id,id\n1,2\n")
+    with pytest.raises(DataError, match="column 'id' stands twice"):
+        read_table(path)

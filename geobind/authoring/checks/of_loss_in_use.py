@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from geobind.authoring.checks.check import check, require
+from geobind.authoring.checks.check import CheckFailed, check, require
 from geobind.authoring.checks.subjects import LossSubject
-from geobind.authoring.checks.tools.batches import PAIRS, batch, loss_of, require_finite
+from geobind.authoring.checks.tools.batches import DIM, PAIRS, batch, loss_of, require_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +96,49 @@ def survives_safetensors(subject: LossSubject) -> None:
         f"after training it gives {one.item():.6g}, and read from its saved state {other.item():.6g}",
         "Keep what it learns in parameters or buffers.",
     )
+
+
+@check(LossSubject)
+def terms_of_items_are_their_own(subject: LossSubject) -> None:
+    """With teachers: each item's term is finite, depends on its own item alone, and reaches student and parameters.
+
+    Student and teachers have made-up features on grids of 4 × 4. A loss without teachers has no such terms.
+    """
+    import torch
+
+    loss = subject.build()
+    names = list(loss.teachers)
+    if not names:
+        return
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(PAIRS, 16, DIM, generator=generator, requires_grad=True)
+    taught = {name: torch.randn(PAIRS, 16, DIM, generator=generator) for name in names}
+    batch = {"item": torch.zeros(PAIRS)}
+
+    def terms(rows: slice) -> Tensor:
+        part = {name: seen[rows] for name, seen in taught.items()}
+        return loss.of_items(tokens[rows], {"item": batch["item"][rows]}, part)
+
+    loss.meet(tokens[:1].detach(), {"item": batch["item"][:1]}, {name: seen[:1] for name, seen in taught.items()})
+    own = {id(parameter) for parameter in loss.parameters()}
+    frozen = not own & {id(parameter) for teacher in loss.teachers.values() for parameter in teacher.parameters()}
+    require(frozen, "its parameters hold a teacher's, which would learn", "Keep teachers out of its modules.")
+    together = terms(slice(None))
+    require(together.shape == (PAIRS,), f"the terms of {PAIRS} items are {list(together.shape)}", "Return one of each.")
+    require_finite(together, "a term of an item")
+    alone = torch.cat([terms(slice(row, row + 1)) for row in range(PAIRS)])
+    require(
+        bool(torch.isclose(alone, together, rtol=1e-4, atol=1e-5).all()),
+        "items alone have other terms than in one batch",
+        "Let a term depend on its own item: batches are cut into micro-batches and shared by processes.",
+    )
+    before = {name for name, _ in subject.build().named_parameters()}
+    together.sum().backward()  # type: ignore[no-untyped-call]
+    new = {f"`{name}`": p for name, p in loss.named_parameters() if name not in before and p.requires_grad}
+    for name, tensor in {"the student": tokens, **new}.items():
+        if tensor.grad is None:
+            raise CheckFailed(f"{name} has no gradient from the terms of items. Detach nothing but the teachers.")
+        require_finite(tensor.grad, f"the gradient of {name} from the terms of items")
 
 
 def _learnt(subject: LossSubject) -> Course:

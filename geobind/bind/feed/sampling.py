@@ -16,11 +16,50 @@ Sampling = Literal["spread", "shuffle"]
 
 
 def epoch_batches(pairs: Pairs, size: int, sampling: Sampling, rng: np.random.Generator) -> list[Rows]:
-    """One epoch of batches ``[B, 2]``; the incomplete last one is left out unless it is the only one."""
+    """One epoch of :func:`batch_count` batches ``[B, 2]``; incomplete ones are left out.
+
+    Pairs of unequal kinds (:attr:`geobind.data.items.Items.kind`) never share a batch: each kind has batches of its
+    own, whose order is mixed. The pairs of a kind that do not fill one batch make a smaller one.
+    """
+    if pairs.a.kind is None and pairs.b.kind is None:
+        return _draw(pairs, size, sampling, rng)
+    count = batch_count(pairs, size)
+    batches: list[Rows] = []
+    while len(batches) < count:  # once, but where the kinds that are drawn change
+        batches += _draw(pairs, size, sampling, rng)
+    return batches[:count]
+
+
+def batch_count(pairs: Pairs, size: int) -> int:
+    """Batches of every epoch.
+
+    Where an item has positives of several kinds, the partners drawn for it decide how many batches the kinds fill:
+    then one draw's number holds for all epochs. Some batches are left out of an epoch with more of them, and one with
+    fewer goes on with a second draw.
+    """
+    if pairs.a.kind is None and pairs.b.kind is None:
+        return max(1, len(pairs) // size)
+    return len(_draw(pairs, size, "shuffle", np.random.default_rng(0)))
+
+
+def _draw(pairs: Pairs, size: int, sampling: Sampling, rng: np.random.Generator) -> list[Rows]:
+    """Draw every pair once and cut the draw into batches, kind by kind."""
     drawn = pairs.draw(rng)
     if sampling == "spread":
         drawn = drawn[_spread(pairs, drawn, rng)]
-    return [drawn[i * size : (i + 1) * size] for i in range(max(1, len(drawn) // size))]
+    groups = _by_kind(pairs, drawn)
+    batches = [rows[i * size : (i + 1) * size] for rows in groups for i in range(max(1, len(rows) // size))]
+    return batches if len(groups) == 1 else [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _by_kind(pairs: Pairs, drawn: Rows) -> list[Rows]:
+    """Drawn pairs ``[P, 2]`` apart by the kinds of both sides; each group keeps their order."""
+    group = np.zeros(len(drawn), dtype=np.int64)
+    for column, items in enumerate((pairs.a, pairs.b)):
+        if items.kind is not None:
+            kinds, number = np.unique(items.kind, return_inverse=True)
+            group = group * len(kinds) + number[drawn[:, column]]
+    return [drawn[group == one] for one in np.unique(group)] if len(drawn) else [drawn]
 
 
 def _spread(pairs: Pairs, drawn: Rows, rng: np.random.Generator) -> Rows:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,9 @@ from geobind.data.items import Items
 from geobind.encoder import Batch
 from geobind.errors import DataError
 from geobind.features.cache import Features
-from geobind.space.embed import embed
+from geobind.features.dense import DenseFeatures
+from geobind.loss import Loss
+from geobind.space.embed import by_key, embed
 from geobind.space.heads import Tower
 
 Rows = NDArray[np.int64]
@@ -64,6 +66,10 @@ class Side(ABC):
     @abstractmethod
     def embed(self, inputs: Any) -> Tensor:
         """Embeddings ``[B, D]`` with unit norm, with gradient to whatever learns."""
+
+    def embed_with_terms(self, inputs: Any, loss: Loss) -> tuple[Tensor, Tensor | None]:
+        """:meth:`embed`, and the loss's term of each item ``[B]``; None where no teacher has seen the items."""
+        return self.embed(inputs), None
 
     @abstractmethod
     def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
@@ -148,8 +154,19 @@ class ItemSide(Side):
         return sample
 
     def collate(self, samples: list[Batch], keep: Rows) -> Batch:
-        """The encoder's own batch."""
-        return self.tower.encoder.collate([samples[position] for position in keep.tolist()])
+        """The encoder's own batch.
+
+        Raises:
+            DataError: Samples that cannot share one.
+        """
+        encoder, kept = self.tower.encoder, [samples[position] for position in keep.tolist()]
+        if len(by_key(encoder, kept)) > 1:
+            keys = " and ".join(repr(encoder.batch_key(kept[group[0]])) for group in by_key(encoder, kept)[:2])
+            raise DataError(
+                f"{self.items.modality} items of unequal kinds, {keys}, fell into one batch of training",
+                fix="Their dataset tells them apart in `Items.kind`; or bind one kind alone.",
+            )
+        return encoder.collate(kept)
 
     def embed(self, inputs: Batch) -> Tensor:
         """The whole tower."""
@@ -178,14 +195,89 @@ class ItemSide(Side):
         for position, message in wrong.items():
             on_error(int(rows[position]), DataError(message))
         good = np.asarray([position for position in range(len(rows)) if position not in wrong], dtype=np.int64)
-        embedded = self.embed(self.collate(samples, good)).float().cpu().numpy()
-        out = np.full((len(rows), embedded.shape[1]), np.nan, dtype=np.float32)
-        out[good] = embedded
+        groups = by_key(self.tower.encoder, [samples[position] for position in good.tolist()])
+        out: NDArray[np.float32] | None = None
+        for picked in groups or [[]]:
+            at = good[picked]
+            embedded = self.embed(self.collate(samples, at)).float().cpu().numpy()
+            if out is None:
+                out = np.full((len(rows), embedded.shape[1]), np.nan, dtype=np.float32)
+            out[at] = embedded
+        assert out is not None  # noqa: S101 — there is at least one group
         return out
 
 
-def make_side(tower: Tower, items: Items, views: Sequence[Features], *, augment: bool) -> Side:
-    """The side that fits what learns; ``views`` are needed where the encoder does not."""
+class Lesson(NamedTuple):
+    """What a side with teachers embeds."""
+
+    batch: Batch
+    """The encoder's own."""
+    taught: dict[str, Tensor]
+    """Teacher → ``[B, t, d']`` its dense features."""
+
+
+class TaughtSide(Side):
+    """Plain items prepared for every step, with what each teacher sees in them.
+
+    Args:
+        tower: The student.
+        items: Its items.
+        taught: Teacher → its dense features of the same items.
+    """
+
+    def __init__(self, tower: Tower, items: Items, taught: Mapping[str, DenseFeatures]) -> None:
+        super().__init__(tower, items)
+        self.student, self.taught = ItemSide(tower, items, augment=False), taught
+
+    def prepare(self, rows: Rows, seed: int) -> tuple[Any, dict[int, str]]:
+        """Prepared items, and their rows."""
+        samples, wrong = self.student.prepare(rows, seed)
+        return (samples, rows), wrong
+
+    def collate(self, samples: tuple[list[Batch], Rows], keep: Rows) -> Lesson:
+        """The encoder's own batch, and the teachers' features of the same items."""
+        prepared, rows = samples
+        taught = {name: features.gather(rows[keep]) for name, features in self.taught.items()}
+        return Lesson(self.student.collate(prepared, keep), taught)
+
+    def embed(self, inputs: Lesson) -> Tensor:
+        """The whole tower; the teachers are not asked."""
+        return self.student.embed(inputs.batch)
+
+    def embed_with_terms(self, inputs: Lesson, loss: Loss) -> tuple[Tensor, Tensor | None]:
+        """Embeddings and terms out of one pass of the encoder; the loss is never taken in half precision.
+
+        What is random in the encoder draws as it does in :meth:`embed`, since it draws before the loss.
+        """
+        batch, taught = (
+            {key: x.to(self.device, non_blocking=True) for key, x in tensors.items()} for tensors in inputs
+        )
+        features, tokens = self.tower.encoder.features_and_tokens(batch)
+        embeddings = self.tower.project(features)
+        with torch.autocast(self.device.type, enabled=False):
+            return embeddings, loss.of_items(in_full(tokens), batch, taught)
+
+    def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
+        """The whole tower on plain items."""
+        return self.student.embed_all(rows, on_error)
+
+
+def in_full(values: Tensor) -> Tensor:
+    """Values as losses are taken of them: never in half precision."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def make_side(
+    tower: Tower,
+    items: Items,
+    views: Sequence[Features],
+    *,
+    augment: bool,
+    taught: Mapping[str, DenseFeatures] | None = None,
+) -> Side:
+    """The side that fits what learns: ``views`` of what does not, ``taught`` of what teachers have seen."""
     if views:
         return StoredSide(tower, items, views)
+    if taught:
+        return TaughtSide(tower, items, taught)
     return ItemSide(tower, items, augment=augment)

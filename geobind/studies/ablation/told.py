@@ -262,7 +262,8 @@ def _notes(grid: Grid, over: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
                 "joint: every step takes a batch of each stage, sums their losses with equal weights and moves the"
                 " anchor and all modalities together. The stage with the most batches sets the epochs, shorter ones"
                 " begin anew when they are through and so meet their pairs more often than staged; the anchor learns"
-                " from all stages. staged: one stage after the other, as the recipe says."
+                " from all stages. interleaved: the same, but a step takes the batch of one stage, and each comes as"
+                " often as its pairs and its ratio say. staged: one stage after the other, as the recipe says."
             ]
             if "training" in over
             else []

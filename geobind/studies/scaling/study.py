@@ -68,7 +68,7 @@ def scaling(plan: Plan, *, workdir: Path | None = None, split: str = "test") -> 
         SpaceError: The folder holds the space of another study.
         GeobindError: What binding and evaluating raise.
     """
-    if plan.recipe.training == "joint":
+    if plan.recipe.training != "staged":
         raise RecipeError(
             f"recipe {plan.name!r} trains all modalities at the same time: none is added to others",
             where=plan.source,

@@ -34,6 +34,12 @@ class Band:
     """In those units; None with ``mean``."""
     width: float | None = None
     """Bandwidth in µm."""
+    shown_as: str = ""
+    """``red``, ``green`` or ``blue``, where its sensor says so: its part in a picture of three bands."""
+    display: tuple[float, float] | None = None
+    """Shown as black and as full, in those units."""
+    conventions: tuple[str, ...] = ()
+    """Those that would give it a wavelength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +47,7 @@ class SensorImage:
     """An image with any bands.
 
     Raises:
-        DataError: Values of another shape than the bands say.
+        DataError: Values of another shape than the bands say, or none.
     """
 
     values: NDArray[Any] = field(repr=False)
@@ -60,6 +66,8 @@ class SensorImage:
                 where=self.where,
                 fix="An image is [bands, rows, columns].",
             )
+        if not self.values.size:
+            raise DataError(f"an image without pixels, {list(self.values.shape)}", where=self.where, fix="Drop it.")
         if self.valid is not None and self.valid.shape != self.values.shape[1:]:
             raise DataError(
                 f"a mask of shape {list(self.valid.shape)} for values {list(self.values.shape)}", where=self.where
@@ -76,12 +84,15 @@ class SensorImage:
         Raises:
             DataError: A band has none; the ways to give it one are named.
         """
-        if absent := [band.name for band in self.bands if band.wavelength is None]:
+        if absent := [band for band in self.bands if band.wavelength is None]:
+            fitting = [name for name in absent[0].conventions if all(name in band.conventions for band in absent)]
             raise DataError(
-                f"{'band' if len(absent) == 1 else 'bands'} {', '.join(absent)} without a wavelength",
+                f"{'band' if len(absent) == 1 else 'bands'} {', '.join(band.name for band in absent)} without a "
+                "wavelength",
                 where=self.where,
-                fix="Declare it in µm, or choose a convention for bands that have none: dofa_v1, dofa_v2, clay or "
-                "geolangbind. It is never guessed.",
+                fix=f"Choose a convention that has one: {', '.join(fitting)}. `geobind sensors show` tells them apart."
+                if fitting
+                else "Declare it in µm in sensors.yaml, or leave the band out: no convention has one.",
             )
         return tuple(float(band.wavelength) for band in self.bands if band.wavelength is not None)
 
@@ -97,3 +108,19 @@ class SensorImage:
                 raise DataError(f"no band {name!r}", where=self.where, fix=nearest(name, self.names))
             rows.append(self.names.index(name))
         return replace(self, values=self.values[rows], bands=tuple(self.bands[row] for row in rows))
+
+
+def refuse_bare_array(item: Any) -> None:
+    """An array that is no picture says nothing of its bands.
+
+    Raises:
+        DataError: ``item`` is an array other than uint8 ``[H, W]`` or ``[H, W, 3]``.
+    """
+    if not isinstance(item, np.ndarray) or (
+        item.dtype == np.uint8 and item.size and (item.ndim == 2 or (item.ndim == 3 and item.shape[2] == 3))
+    ):
+        return
+    raise DataError(
+        f"an array of shape {list(item.shape)} and dtype {item.dtype} says nothing of its bands",
+        fix="Give geobind_sensors.make_image(array, sensor=…, bands=[…]), or a uint8 picture [H, W, 3].",
+    )

@@ -107,3 +107,7 @@ _LOOKS: dict[str, tuple[float, float, Plant, float, tuple[int, int, int], float]
 CLIMATES = {code: Climate(code, name, plain, *_LOOKS[code]) for code, (name, plain) in _WORDS.items()}
 OCEAN = "Ocean"
 """The value of the Köppen map where there is no land."""
+NO_CLASS = 0
+"""The code of a pixel of ``classmap`` without a climate: the sea."""
+CODES = {name: number for number, name in enumerate(CLIMATES, start=1)}
+"""Köppen class → its code in ``classmap``: 1 for ``Af`` to 31 for ``ET``, in the order of the alphabet."""

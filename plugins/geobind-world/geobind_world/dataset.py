@@ -6,9 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from geobind_sensors.image import Band, SensorImage
+from geobind_sensors.sensors import find_sensor
 from numpy.typing import NDArray
 
 from geobind.data.items import SPLITS, Dataset, Items
@@ -16,8 +19,9 @@ from geobind.data.splits import split_by_blocks
 from geobind.errors import DataError, nearest
 from geobind_world import MODALITIES, WorldConfig, landscape, soundscape, sources
 from geobind_world.captions import PER_PLACE, captions
+from geobind_world.climate import CODES, NO_CLASS
 from geobind_world.facts import Facts, country_name, gather
-from geobind_world.maps import cut_tiles
+from geobind_world.maps import cut_classes, cut_tiles
 from geobind_world.places import draw_places
 
 GENERATOR = 1
@@ -25,6 +29,9 @@ GENERATOR = 1
 
 SYNTHESISED = ("ground", "audio")
 """Modalities made from the facts; the others are real."""
+
+SAME_PICTURE = ("satellite", "rgb")
+"""Modalities that are one tile: the anchor of spaces around satellite images, and a sensor around others."""
 
 _TEXT, _GROUND, _AUDIO = 1, 2, 3
 """Random streams of the modalities; the draw of the places is stream 0."""
@@ -55,6 +62,8 @@ class World(Dataset):
         self.split = split_by_blocks(lat_lon, degrees=config.block_deg, fractions=config.fractions, seed=config.seed)
         self.satellite = cut_tiles(sources.read_map(sources.BLUE_MARBLE), lat_lon, config.tile)
         self.elevation = cut_tiles(sources.read_map(sources.RELIEF), lat_lon, config.tile)
+        # Heights have no wavelength. Red, green and blue are a stand-in that has to be asked for by its name.
+        self.relief_bands = find_sensor("relief").bands(convention="geolangbind")
         self.facts = gather(lat_lon, climates, self.elevation, land, towns)
         self.captions: list[str] = []
         for row in range(config.n):
@@ -67,11 +76,22 @@ class World(Dataset):
             "tile": config.tile,
         }
         self._content = _digest(content)
-        self._fingerprint = _digest({"content": self._content, "config": config.model_dump(mode="json")})
+        self._relief = _digest({"content": self._content, "bands": [asdict(band) for band in self.relief_bands]})
+        self._fingerprint = _digest({"content": self._relief, "config": config.model_dump(mode="json")})
+
+    @cached_property
+    def classes(self) -> NDArray[np.uint8]:
+        """Köppen classes ``[P, tile, tile]`` of the satellite tiles' pixels, as codes of :data:`climate.CODES`.
+
+        The class under a pixel's centre, of a map that is finer than the tiles; it is read when it is first asked for.
+        """
+        koppen, zones = sources.read_koppen()
+        code_of = np.array([CODES.get(zones.get(value, ""), NO_CLASS) for value in range(256)], dtype=np.uint8)
+        return code_of[cut_classes(koppen, self.facts.lat_lon, self.config.tile, sources.DEGREES)]
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the config, the pinned files, the country names in use and :data:`GENERATOR`."""
+        """Hash of the config, the pinned files, what the bands of relief mean, the country names, :data:`GENERATOR`."""
         return self._fingerprint
 
     def items(self, modality: str, split: str) -> Items:
@@ -92,7 +112,8 @@ class World(Dataset):
         of_item = np.repeat(rows, len(taken))
         which = np.tile(taken, len(rows))
         places = self.place[of_item]
-        keys = [f"{self._content}:{place}:{modality}:{k}" for place, k in zip(places, which, strict=True)]
+        content = self._relief if modality == "elevation" else self._content
+        keys = [f"{content}:{place}:{modality}:{k}" for place, k in zip(places, which, strict=True)]
         return Items(
             modality=modality,
             load=_Load(self._loader(modality), of_item * each + which),
@@ -103,7 +124,9 @@ class World(Dataset):
         )
 
     def origin(self, a: str, b: str) -> str:
-        """True location, unless one of the pair is text or synthesised."""
+        """True location, unless the two are one picture, or one of them is text or synthesised."""
+        if {a, b} == set(SAME_PICTURE):
+            return "the same picture"
         parts = []
         if a in SYNTHESISED or b in SYNTHESISED:
             parts.append("synthesised from true climate and relief")
@@ -113,10 +136,12 @@ class World(Dataset):
 
     def _loader(self, modality: str) -> Callable[[int], Any]:
         match modality:
-            case "satellite":
+            case "satellite" | "rgb":
                 return _Tiles(self.satellite)
             case "elevation":
-                return _Tiles(self.elevation)
+                return _Reliefs(self.elevation, self.relief_bands)
+            case "classmap":
+                return _Tiles(self.classes)
             case "location":
                 return _Locations(self.facts.lat_lon)
             case "text":
@@ -147,6 +172,15 @@ class _Tiles:
 
     def __call__(self, row: int) -> NDArray[np.uint8]:
         return np.array(self.tiles[row])  # a copy: its taker may change it
+
+
+@dataclass(frozen=True)
+class _Reliefs:
+    tiles: NDArray[np.uint8] = field(repr=False)
+    bands: tuple[Band, ...]
+
+    def __call__(self, row: int) -> SensorImage:
+        return SensorImage(np.array(self.tiles[row].transpose(2, 0, 1), order="C"), self.bands)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,22 @@ def cut_tiles(world: NDArray[np.uint8], lat_lon: NDArray[np.float64], tile: int)
     return tiles
 
 
+def cut_classes(codes: NDArray[np.uint8], lat_lon: NDArray[np.float64], tile: int, step: float) -> NDArray[np.uint8]:
+    """Classes ``[N, tile, tile]`` under the centres of the pixels of windows as :func:`cut_tiles` cuts them.
+
+    Args:
+        codes: A class per cell ``[H, W]``, north up, from 180° W to 180° E; any resolution, for nothing is averaged.
+        lat_lon: ``[N, 2]`` degrees.
+        tile: Side of a window in pixels.
+        step: Degrees of latitude from one pixel to the next.
+    """
+    offset = (np.arange(tile) + 0.5 - tile / 2) * step
+    lat = lat_lon[:, :1] - offset
+    lon = lat_lon[:, 1:] + offset / np.cos(np.radians(lat_lon[:, :1]))
+    rows, columns = cell_at(np.stack([lat.ravel(), lon.ravel()], axis=1), codes.shape)
+    return codes[rows.reshape(-1, tile, 1), columns.reshape(-1, 1, tile)]
+
+
 def unit_vectors(lat_lon: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points ``[N, 3]`` on the unit sphere, for neighbour searches that know no date line."""
     lat, lon = np.radians(lat_lon).T

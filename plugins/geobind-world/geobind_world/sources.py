@@ -84,6 +84,9 @@ TOWNS = Source(
 )
 """GeoNames settlements of more than 1,000 people, CC BY 4.0."""
 
+DEGREES = 1 / 15
+"""From one pixel of the pictures to the next."""
+
 SOURCES = (BLUE_MARBLE, RELIEF, LAND_MASK, KOPPEN, KOPPEN_ZONES, TOWNS)
 
 

@@ -8,7 +8,7 @@ from geobind_world import sources
 from geobind_world.captions import altitude_words, captions
 from geobind_world.climate import CLIMATES, OCEAN
 from geobind_world.facts import Facts, bearing, country_name, gather
-from geobind_world.maps import cell_at, cut_tiles
+from geobind_world.maps import cell_at, cut_classes, cut_tiles
 from geobind_world.places import MAX_ABS_LAT, SOUTH, draw_on_sphere, draw_places
 from geobind_world.relief import survey
 from scipy.stats import kstest
@@ -128,6 +128,17 @@ def test_windows_are_square_on_the_ground():
         disc = cut_tiles(world, np.array([(centre, 0.0)]), 48)[0, :, :, 0] > 127
         assert disc.any(axis=0).sum() == pytest.approx(disc.any(axis=1).sum(), abs=1)
         assert disc.any(axis=1).sum() == pytest.approx(30, abs=1)
+
+
+def test_classes_lie_under_the_pixels_of_the_picture():
+    """A map of classes and the picture of it, cut alike, agree; across the date line and far north too."""
+    cells = np.random.default_rng(0).integers(0, 2, (45, 90), dtype=np.uint8).repeat(20, axis=0).repeat(20, axis=1)
+    places = np.array([(0.0, 0.0), (60.0, 33.3), (-17.8, 179.95), (-33.0, -179.9)])
+    classes = cut_classes(cells, places, 48, 180 / 900)
+    picture = cut_tiles(cells[..., None].repeat(3, axis=2) * 255, places, 48)[..., 0]
+    sure = (picture < 64) | (picture > 192)  # not mixed of two cells
+    assert sure.mean() > 0.9
+    np.testing.assert_array_equal(classes[sure], picture[sure] > 128)
 
 
 def test_altitude_of_known_places(relief):

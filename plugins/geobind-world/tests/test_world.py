@@ -8,8 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from geobind_sensors.image import RGB_WAVELENGTHS
+from geobind_sensors.pictures import composite_picture
 from geobind_world import MODALITIES, WorldConfig
+from geobind_world.climate import CLIMATES, CODES, NO_CLASS
 from geobind_world.dataset import World, build
+from geobind_world.relief import is_water
 from pydantic import ValidationError
 
 from geobind.data.pairs import match
@@ -31,12 +35,17 @@ def test_items_are_what_the_modalities_say(world):
         each = 4 if split == "train" else 1  # one caption stands for a place when a space is evaluated
         assert counts == {"text": each * n} | {m: n for m in MODALITIES if m != "text"}
     items = {modality: world.items(modality, "val")[0] for modality in world.modalities}
-    for modality, side in (("satellite", 48), ("elevation", 48), ("ground", 96)):
+    for modality, side in (("satellite", 48), ("rgb", 48), ("ground", 96)):
         assert items[modality].shape == (side, side, 3)
         assert items[modality].dtype == np.uint8
     samples, rate = items["audio"]
     assert (samples.shape, samples.dtype, rate) == ((32_000,), np.float32, 16_000)
     assert isinstance(items["text"], str)
+    assert (items["classmap"].shape, items["classmap"].dtype) == ((48, 48), np.uint8)
+    np.testing.assert_array_equal(items["rgb"], items["satellite"])
+    relief = items["elevation"]
+    assert (relief.names, relief.values.shape) == (("red", "green", "blue"), (3, 48, 48))
+    assert relief.wavelengths() == RGB_WAVELENGTHS  # a stand-in: heights have no wavelength
     np.testing.assert_allclose(items["location"], world.items("satellite", "val").lat_lon[0], rtol=0, atol=0)
 
 
@@ -66,7 +75,8 @@ def digest(world) -> str:
     for modality in world.modalities:
         items = world.items(modality, "train")
         for item in (items[0], items[9]):
-            found.update(repr(item).encode() if modality in ("text", "location") else np.asarray(item[0]).tobytes())
+            pixels = item.values if modality == "elevation" else item[0]
+            found.update(repr(item).encode() if modality in ("text", "location") else np.asarray(pixels).tobytes())
     return found.hexdigest()
 
 
@@ -81,7 +91,7 @@ print(digest(build(WorldConfig(n=20))))"""
 
 
 def test_loading_twice_gives_the_same_and_does_not_touch_the_data_set(world):
-    for modality in ("satellite", "elevation", "ground"):
+    for modality in ("satellite", "rgb", "classmap", "ground"):
         items = world.items(modality, "train")
         first = items[3]
         kept = first.copy()
@@ -90,6 +100,29 @@ def test_loading_twice_gives_the_same_and_does_not_touch_the_data_set(world):
     sounds = world.items("audio", "train")
     np.testing.assert_array_equal(sounds[3][0], sounds[3][0])
     assert not np.array_equal(sounds[3][0], sounds[4][0])
+
+
+def test_classes_are_those_of_the_places():
+    """With an odd side a pixel's centre is the place itself, whose class was looked up on its own."""
+    world = build(WorldConfig(n=300, tile=25))
+    assert [CODES[name] for name in world.facts.koppen.tolist()] == world.classes[:, 12, 12].tolist()
+    for split in SPLITS:
+        maps, rows = world.items("classmap", split), np.flatnonzero(world.split == split)
+        np.testing.assert_array_equal(np.stack(list(maps)), world.classes[rows])
+
+
+def test_classes_have_the_codes_of_the_map_and_none_on_the_sea(world):
+    assert list(CODES) == sorted(CLIMATES) and list(CODES.values()) == list(range(1, 32))
+    water = is_water(world.elevation.astype(np.float64))  # lakes too, and the mixed pixels of shores
+    assert ((world.classes == NO_CLASS) == water).mean() > 0.95
+    assert set(np.unique(world.classes).tolist()) <= {NO_CLASS, *CODES.values()}
+
+
+def test_relief_is_seen_as_the_picture_that_it_is(world):
+    """An image tower of pictures is given what the map shows, colour by colour."""
+    items, rows = world.items("elevation", "test"), np.flatnonzero(world.split == "test")
+    for at in range(10):
+        np.testing.assert_array_equal(np.asarray(composite_picture(items[at])), world.elevation[rows[at]])
 
 
 def test_a_larger_world_holds_the_smaller_one(world):
@@ -115,6 +148,8 @@ def test_whatever_is_synthesised_says_so(world, synthesised):
             assert "synthesised" in world.origin(synthesised, other)
             assert "synthesised" in world.origin(other, synthesised)
     assert world.origin("satellite", "location") == world.origin("elevation", "satellite") == "true location"
+    assert world.origin("rgb", "elevation") == world.origin("classmap", "rgb") == "true location"
+    assert world.origin("rgb", "satellite") == "the same picture"
     assert world.origin("satellite", "text") == "captions from true facts of the place"
 
 
