@@ -113,7 +113,7 @@ def glc22(folder: Path, chips: Path) -> list[Row]:
         stem = mask.name.removesuffix("_landcover.tif")
         rgb, nir, altitude = (mask.with_name(f"{stem}_{layer}") for layer in ("rgb.jpg", "near_ir.jpg", "altitude.tif"))
         codes, metres = (rasterio.open(file).read(1) for file in (mask, altitude))
-        country = "France" if "patches-fr" in str(mask) else "the United States"
+        country = "France" if "patches-fr" in str(mask) else "United States"
         for row in range(0, codes.shape[0], CHIP):
             for column in range(0, codes.shape[1], CHIP):
                 at = np.s_[row : row + CHIP, column : column + CHIP]
@@ -160,12 +160,12 @@ def facts_of(lat_lon: np.ndarray) -> list[Fact | None]:
 
 
 def described(image: str, cover: str, fact: Fact | None, country: str = "") -> list[str]:
-    """Three captions, the fullest one last."""
+    """Captions for training, the fullest one last."""
     if fact is None:  # GeoLifeCLEF's sample has no coordinates of it
-        return [f"{image} of {cover}.", f"{image} of {cover}, in {country}.", f"{cover}, in {country}."]
+        return [f"{image}, {country}: {cover}.", f"{cover}, {country}."]
     land = ", ".join(phrase for phrase in (terrain(fact), sea(fact)) if phrase)
     return [
-        f"{image} of {cover}, in {fact.country}.",
+        f"{image}, {fact.country}: {cover}.",
         f"{cover}; {fact.climate.plain}; {land}.",
         f"{cover}, {whereabouts(fact)}, {fact.climate.name} climate, {land}.",
     ]
@@ -186,13 +186,16 @@ def seen_by_indices(reflectance: np.ndarray) -> str:
 
 
 def in_words(kinds: list[str]) -> str:
-    """The commonest kinds of a chip: ``"forest and grassland with some road"``."""
+    """How much of a chip is of which kind: ``"mostly forest, some road and houses and gardens"``."""
     names, counts = np.unique(kinds, return_counts=True)
-    order = np.argsort(-counts)
-    shares = [(str(names[rank]), counts[rank] / len(kinds)) for rank in order]
-    many = [name for name, share in shares if share >= 0.3] or [shares[0][0]]
-    some = [name for name, share in shares if 0.05 <= share < 0.3 and name not in many]
-    return " and ".join(many) + (f" with some {' and '.join(some[:2])}" if some else "")
+    shares = sorted(zip((counts / len(kinds)).tolist(), names.tolist(), strict=True), reverse=True)
+    words = []
+    for least, word in ((0.95, "all"), (0.7, "mostly"), (0.3, ""), (0.05, "some")):
+        found = [name for share, name in shares if share >= least]
+        shares = shares[len(found) :]
+        if found:
+            words.append(f"{word} {' and '.join(found[:2])}".strip())
+    return ", ".join(words)
 
 
 def coordinates(folder: Path) -> dict[int, tuple[float, float]]:

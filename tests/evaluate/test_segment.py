@@ -17,8 +17,9 @@ from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJac
 import geobind
 from geobind.data.items import SPLITS, Dataset
 from geobind.errors import DataError, GeobindError, SpaceError
+from geobind.evaluate.findings import Picture
 from geobind.evaluate.report import write_report
-from geobind.evaluate.segment import Segmentation, segment, segmentation
+from geobind.evaluate.segment import Segmentation, question, segment, segmentation
 from geobind.evaluate.segment import head as head_module
 from geobind.evaluate.segment.colours import distinct, oklab
 from geobind.evaluate.segment.dense import taken_for
@@ -125,10 +126,18 @@ def make(**changes):
     return Segmentation.model_validate({**values, **changes})
 
 
+@pytest.fixture
+def drawn():
+    """Ask for it to have pictures, which take most of the time."""
+
+
 @pytest.fixture(autouse=True)
-def short(monkeypatch):
+def short(monkeypatch, request):
     """Toys are learnt soon."""
     monkeypatch.setattr(head_module, "STEPS", 120)
+    if "drawn" not in request.fixturenames:
+        for name in ("examples", "bars"):
+            monkeypatch.setattr(question, name, lambda run: Picture(name="none", caption="", alt="", png=b""))
 
 
 @pytest.fixture
@@ -150,7 +159,7 @@ def by_metric(finding, metric):
 # -- the whole ---------------------------------------------------------------------------------------
 
 
-def test_tokens_that_are_the_words_tell_every_pixel(mosaics, tmp_path):
+def test_tokens_that_are_the_words_tell_every_pixel(mosaics, tmp_path, drawn):
     subject = mosaics()
     found = segment(subject, make())
     miou = by_metric(found, "mIoU")
@@ -477,7 +486,7 @@ class Colours(geobind.Encoder):
 
 
 @pytest.mark.shared
-def test_land_cover_of_geolifeclef_above_the_majority_class(shared, items):
+def test_land_cover_of_geolifeclef_above_the_majority_class(shared, items, drawn):
     """Nine real places, each tested by a head that never saw it; colours alone tell more than the largest class."""
     maps = sorted(shared.glob("data/glc22_sample/**/*_landcover.tif"))
     images = [path.with_name(path.name.replace("_landcover.tif", "_rgb.jpg")) for path in maps]

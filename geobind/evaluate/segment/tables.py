@@ -68,8 +68,8 @@ def _per_class(run: Run) -> Table:
         title=f"{run.task.summary}, class by class",
         columns=("class", "share of pixels", *(f"IoU, {read.name}" for read in run.reads), "taken for instead"),
         rows=tuple(rows),
-        note=f"The last column is what the {first} most often took the class's pixels for instead. A class without"
-        " pixels has no IoU and is not in the mean.",
+        note=f"The last column is what the class's pixels were most often taken for instead, by {first}. A class"
+        " without pixels has no IoU and is not in the mean.",
     )
 
 

@@ -25,8 +25,9 @@ def answer(run: Run) -> tuple[str, ...]:
     iou = run.reads[0].result.iou
     present = np.flatnonzero(np.isfinite(iou))
     best, worst = (int(present[find(iou[present])]) for find in (np.argmax, np.argmin))
+    who = f"the {run.reads[0].name}" if run.reads[0].learnt else run.reads[0].name
     sentences.append(
-        f"By the {run.reads[0].name}, best told: {run.task.classes[best]} (IoU {percent(iou[best], 0)}); least:"
+        f"By {who}, best told: {run.task.classes[best]} (IoU {percent(iou[best], 0)}); least:"
         f" {run.task.classes[worst]} ({percent(iou[worst], 0)})."
     )
     if run.unsaid:
