@@ -319,7 +319,7 @@ def test_plugins_frozen_at_api_1_load_for_ever(installed, monkeypatch, folder):
         assert tracker.told == ["finished"]
         app = typer.Typer()
         plugins.add_commands(app)
-        assert CliRunner().invoke(app, []).output == "frozen at plugin API 1\n"
+        assert CliRunner().invoke(app, [name]).output == "frozen at plugin API 1\n"
 
 
 def speak(monkeypatch, api):

@@ -93,16 +93,19 @@ class Plugins:
 
     def add_commands(self, app: typer.Typer) -> None:
         """Let sound plugins add commands to the command line; one that fails is recorded as broken, and adds none."""
+        import typer
         from typer.main import get_command
 
         for hook in list(self.manager.hook.geobind_cli.get_hookimpls()):
-            commands, groups = list(app.registered_commands), list(app.registered_groups)
+            own = typer.Typer()
             try:
                 trace(f"{hook.plugin_name}: geobind_cli")
-                hook.function(*(app for _ in hook.argnames))
-                get_command(app)  # a command with wrong annotations would fail here, and take all others along
+                hook.function(*(own for _ in hook.argnames))
+                if own.registered_commands or own.registered_groups:
+                    get_command(own)  # wrong annotations would fail with all others' commands, and take them along
+                app.registered_commands += own.registered_commands
+                app.registered_groups += own.registered_groups
             except (Exception, SystemExit) as error:
-                app.registered_commands, app.registered_groups = commands, groups
                 self.manager.unregister(name=hook.plugin_name)
                 at = next(i for i, r in enumerate(self.records) if (r.name, r.status) == (hook.plugin_name, "ok"))
                 record = self.records.pop(at)

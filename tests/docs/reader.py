@@ -20,11 +20,14 @@ import traceback
 import venv
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from sysconfig import get_path
 from unittest.mock import patch
 
 import yaml
+from typer import Typer
 from typer.main import get_command
 
 from geobind.cli import app, main
@@ -33,6 +36,7 @@ from geobind.errors import GeobindError
 from geobind.modality import EncoderSpec
 from geobind.plan import resolve
 from geobind.plugins import get_plugins
+from geobind.plugins.loading import specs_of
 from geobind.yamlfile import Document
 
 SHELL = re.compile(r"[|<>&;()]+")
@@ -100,6 +104,9 @@ class Reader:
             path = self.home / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text.partition("\n")[2], encoding="utf-8")
+            if path.name == "sensors.yaml":
+                with chdir(self.home):
+                    ask_again("sensors")
             return
         does = {"sh": self.shell, "before": self.shell, "python": self.python, "yaml": check_yaml}
         does |= {"json": _parsed(json.loads), "toml": _parsed(tomllib.loads)}
@@ -183,9 +190,19 @@ def plain(line: str) -> list[str] | None:
     return [os.path.expanduser(word) for word in words]  # noqa: PTH111 - a word need not be a path
 
 
+@cache
+def command_line():
+    """The core's commands and those of plugins."""
+    whole = Typer()
+    whole.registered_commands, whole.registered_groups = list(app.registered_commands), list(app.registered_groups)
+    whole.registered_callback = app.registered_callback
+    get_plugins().add_commands(whole)
+    return whole
+
+
 def check_command(words: list[str]) -> str:
     """What is wrong with a ``geobind`` command; empty where it and its options exist."""
-    command = get_command(app)
+    command = get_command(command_line())
     said = words[0]
     words = words[1:]
     while hasattr(command, "commands"):
@@ -233,6 +250,15 @@ def _parsed(parse):
             raise block.wrong(str(error)) from error
 
     return check
+
+
+def ask_again(name: str) -> None:
+    """Ask a plugin's hooks anew, as the next process does; what it has is forgotten with the page."""
+    plugins = get_plugins()
+    plugin = plugins.manager.get_plugin(name)
+    for row, record in enumerate(plugins.records):
+        if record.name == name and record.status == "ok":
+            plugins.records[row] = replace(record, specs=tuple(specs_of(plugins.manager, name, plugin)))
 
 
 @contextmanager

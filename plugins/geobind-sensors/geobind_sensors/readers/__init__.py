@@ -45,7 +45,8 @@ class RasterImages(geobind.Config):
     """Sensor that knows the bands; the modality's own name when absent. A `classmap` has none: its one layer holds
     whole numbers, which are taken as they are."""
     convention: str | None = None
-    """Whose stand-ins bands without a wavelength get: dofa_v1, dofa_v2, clay or geolangbind. Never guessed."""
+    """Whose stand-ins bands without a wavelength get: dofa_v1, dofa_v2, clay, physical, geolangbind or geobind. Never
+    guessed."""
     select: tuple[str, ...] = ()
     """Bands to keep, in this order; all of them, in the files' order, when empty."""
     window: int | None = Field(None, ge=1)
