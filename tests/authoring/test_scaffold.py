@@ -22,7 +22,7 @@ MADE = ("__pycache__", ".egg-info", "_cache")
 
 def named(name: str) -> list[NewPlugin]:
     kinds = [NewPlugin(name=name, kind=kind) for kind in Kind]
-    return [*kinds, NewPlugin(name=name, loss=True), NewPlugin(name=name, kind=Kind.ENCODER, of="elevation")]
+    return [*kinds, NewPlugin(name=name, loss=True), NewPlugin(name=name, kind=Kind.ENCODER, of="ground")]
 
 
 def ask(name: str, kind: Kind = Kind.MODALITY, of: str = "satellite") -> NewPlugin:
@@ -101,7 +101,7 @@ def test_a_taken_name_is_refused_with_whose_it_is(name, owner):
 
 
 def test_an_encoder_is_for_a_modality_of_pictures_and_needs_its_distribution():
-    assert ask("zorb", Kind.ENCODER, of="elevation").dependencies == ["geobind>=0.1", "geobind-sensors>=0.1"]
+    assert ask("zorb", Kind.ENCODER, of="ground").dependencies == ["geobind>=0.1", "geobind-ground>=0.1"]
     with pytest.raises(PluginError, match=r"Did you mean 'satellite'\?"):
         ask("zorb", Kind.ENCODER, of="satelite")
     with pytest.raises(PluginError, match="items of 'text' are no pictures"):

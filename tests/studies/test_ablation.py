@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from geobind.bind import stage
+from geobind.bind import towers
 from geobind.cli.ablate import _axes
 from geobind.cli.ablate import ablate as command
 from geobind.errors import GeobindError, RecipeError
@@ -226,14 +226,14 @@ def test_a_start_that_is_not_what_the_choice_says_is_a_failure(recipe, monkeypat
     found = ablate(recipe(), over, modalities=["toy_b"], seeds=1)
     assert [table.title for table in found.tables] == ["Cells", "Effect of each choice"]
     assert any("drawn anew with every seed" in note for note in found.notes)
-    real = stage.make_tower
+    real = towers.make_tower
 
     def brings_its_own(*args):
         tower = real(*args)
         tower.encoder.load_pretrained = lambda: "its own"
         return tower
 
-    monkeypatch.setattr(stage, "make_tower", brings_its_own)
+    monkeypatch.setattr(towers, "make_tower", brings_its_own)
     found = ablate(recipe(), over, modalities=["toy_b"], seeds=1)
     (row,) = found.tables[-1].rows
     assert row == ("init=random", "init=random, but the anchor's encoder started from: its own.")

@@ -21,6 +21,7 @@ SENSORS = {
     "sar": ("sentinel1", "physical"),
     "sentinel1": ("sentinel1", "physical"),
     "hyperspectral": ("enmap", None),
+    "infrared": ("thermal", None),
     "elevation": ("relief", "geolangbind"),
 }
 """Which sensor stands for a modality, and by which convention; otherwise the sensor of its name, by none."""

@@ -15,8 +15,7 @@ SUMMARIES = {
     "sar": "A radar image of any sensor.",
     "sentinel1": "A radar image of Sentinel-1, VV and VH.",
     "hyperspectral": "An image with many narrow bands, such as EnMAP's 202.",
-    "infrared": "A picture of a thermal camera, in grey values.",
-    "thermal": "An image of temperatures.",
+    "infrared": "A thermal infrared image: temperatures, or the grey values of a camera.",
     "elevation": "Heights around a place, or relief as a colour picture.",
 }
 MODALITIES = tuple(SUMMARIES)

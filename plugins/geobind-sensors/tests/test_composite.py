@@ -87,7 +87,7 @@ def test_values_are_stretched_by_what_is_declared_then_by_statistics_then_by_the
 
 
 def test_one_band_is_grey_and_the_second_of_two_is_shown_twice():
-    grey = composite_picture(examples.thermal(0))
+    grey = composite_picture(examples.infrared(0))
     assert (grey == grey[..., :1]).all()
     two = composite_picture(examples.sentinel1(0))
     assert (two[..., 1] == two[..., 2]).all() and (two[..., 0] != two[..., 1]).any()
@@ -105,7 +105,7 @@ def test_bands_can_be_asked_for():
 
 
 def test_where_there_is_no_data_it_is_black_and_changes_nothing_else():
-    image = examples.thermal(2)
+    image = examples.infrared(2)
     assert image.valid is not None and not image.valid[0, 0]
     spoilt = image.values.copy()
     spoilt[:, ~image.valid] = np.nan
@@ -194,7 +194,7 @@ def test_all_else_is_the_towers_own(towers):
 def test_images_of_any_bands_share_a_tower(towers):
     samples = [
         towers[0].preprocess(getattr(examples, modality)(0), train=False)
-        for modality in ("rgb", "sentinel2", "sentinel1", "hyperspectral", "thermal")
+        for modality in ("rgb", "sentinel2", "sentinel1", "hyperspectral", "infrared")
     ]
     with torch.no_grad():
         features = towers[0](towers[0].collate(samples))

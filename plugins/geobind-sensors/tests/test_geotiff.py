@@ -217,12 +217,12 @@ def test_metres_make_windows_of_equal_ground(tmp_path, numbered, places):
     write_raster(tmp_path / "degrees.tif", coarse, crs="EPSG:4326", origin=(8.9, 45.25), pixel=1 / 1000)
     images = {
         "elevation": {"file": "dem.tif", "metres": 200},
-        "thermal": {"file": "degrees.tif", "metres": 2000, "sensor": "elevation"},
+        "infrared": {"file": "degrees.tif", "metres": 2000, "sensor": "elevation"},
     }
     dataset = places([at(30, 40)], images)
     assert dataset.items("elevation", "train")[0].values.shape == (1, 20, 20)
     # 2 km are 17.99 thousandths of a degree of latitude, and more of longitude by 1 / cos 45.15°
-    assert dataset.items("thermal", "train")[0].values.shape == (1, 18, 26)
+    assert dataset.items("infrared", "train")[0].values.shape == (1, 18, 26)
 
 
 def test_windows_of_several_files_show_the_same_ground(tmp_path, places):
@@ -255,11 +255,11 @@ def test_a_window_reads_no_more_than_its_blocks(tmp_path, places):
     path.write_bytes(content)
     dataset = places(
         [at(32, 32)],
-        {"elevation": {"file": "dem.tif", "window": 64}, "thermal": {"file": "dem.tif", "sensor": "elevation"}},
+        {"elevation": {"file": "dem.tif", "window": 64}, "infrared": {"file": "dem.tif", "sensor": "elevation"}},
     )
     assert np.array_equal(dataset.items("elevation", "train")[0].values[0], values[0, :64, :64])
     with pytest.raises(DataError, match=r"raster '.*dem\.tif' cannot be read: "):
-        dataset.items("thermal", "train")[0]
+        dataset.items("infrared", "train")[0]
 
 
 # -- chips -------------------------------------------------------------------------------------------

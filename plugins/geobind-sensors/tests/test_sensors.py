@@ -152,7 +152,7 @@ def test_a_sensor_takes_five_lines(here):
 
 
 def test_a_sensor_of_the_user_is_a_modality_of_its_own(here):
-    here(DRONE + "mast: {modality: thermal, bands: {lwir: 10.5}}\n")
+    here(DRONE + "mast: {modality: infrared, bands: {lwir: 10.5}}\n")
     assert user_modalities() == ("drone",)
     assert SENSOR_MODALITIES()[0] == "rgb" and SENSOR_MODALITIES()[-1] == "drone"
     plugins = Plugins()
