@@ -39,11 +39,11 @@ def keys_of(config: type[BaseModel], prefix: str = "") -> Iterator[ConfigKey]:
         yield ConfigKey(prefix + name, type_of(field), _default(field), help_)
         held = [(suffix, inner) for suffix, inner in _configs_in(field.annotation) if inner is not config]
         for suffix, inner in held:
-            of = f"({_variant(inner)})" if len(held) > 1 else ""  # one of several that may stand there
+            of = f"({variant(inner)})" if len(held) > 1 else ""  # one of several that may stand there
             yield from keys_of(inner, f"{prefix}{name}{suffix}{of}.")
 
 
-def _variant(config: type[BaseModel]) -> str:
+def variant(config: type[BaseModel]) -> str:
     """What tells a config from others that may stand in its place: its ``type``, or else its name."""
     said = get_args(config.model_fields["type"].annotation) if "type" in config.model_fields else ()
     return str(said[0]) if said else config.__name__

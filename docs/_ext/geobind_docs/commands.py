@@ -9,6 +9,7 @@ from typing import Any
 from typer.main import get_command
 
 from geobind.cli import app
+from geobind.plugins import get_plugins
 from geobind_docs.markdown import code, entry, prose, slug
 
 OPTIONS = "Options"
@@ -29,6 +30,7 @@ def tree() -> Iterator[tuple[str, Any]]:
         for name, one in inner.items():
             yield from walk(f"{words} {name}", one)
 
+    get_plugins().add_commands(app)
     return walk("geobind", get_command(app))
 
 

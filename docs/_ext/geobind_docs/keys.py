@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from geobind.modality import Config
-from geobind.plugins.keys import REQUIRED, keys_of
+from geobind.plugins.keys import REQUIRED, keys_of, variant
 from geobind_docs.markdown import code, entry, prose, slug
 
 FOLLOWS = "see below"
@@ -17,8 +17,10 @@ def sections(config: type[Config], path: str = "") -> Iterator[tuple[str, type[C
     """The config, and every config inside it, each with the path that its keys begin with."""
     yield path, config
     for name, field in config.model_fields.items():
-        for step, inner in _configs(field.annotation):
-            yield from sections(inner, f"{path}{name}{step}.")
+        held = list(_configs(field.annotation))
+        for step, inner in held:
+            of = f"({variant(inner)})" if len(held) > 1 else ""
+            yield from sections(inner, f"{path}{name}{step}{of}.")
 
 
 def entries(config: type[Config], path: str = "", *, anchors: str = "", defaults: bool = True) -> str:
