@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -27,9 +28,6 @@ class Encoder(nn.Module):
 
     embed_dim: int
     """Width E of what :meth:`forward` returns."""
-
-    token_dim: int | None = None
-    """Width d of what :meth:`tokens` returns; None without dense features, or where only a batch tells."""
 
     throughput_batch: int = 64
     """A batch size that suits this encoder when features are embedded without gradients."""
@@ -127,6 +125,11 @@ class Encoder(nn.Module):
     def describe_preprocessing(self) -> dict[str, Any]:
         """What :meth:`preprocess` does, as JSON-able values; saved in the space beside the weights."""
         return {}
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module lives; the CPU for one without parameters and buffers."""
+    return next(chain(module.parameters(), module.buffers()), torch.empty(0)).device
 
 
 def _size(module: nn.Module) -> int:

@@ -25,7 +25,7 @@ class Config(BaseModel):
     The docstring under a field becomes its help.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ class ModalitySpec:
     sound: str = ""
     """``"package.module:function"`` that turns an item into the bytes of a small WAV, Ogg or MP3 file for reports,
     at most 10 s."""
+    declared: str = ""
+    """``file:line`` where a file of the user's declares it; such a one yields to a modality that a plugin brings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

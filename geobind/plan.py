@@ -5,18 +5,19 @@ A :class:`Plan` is values only; nothing heavy has been imported when it is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from geobind.config import Recipe, Stage
 from geobind.errors import GeobindError, RecipeError, explain, nearest
-from geobind.modality import Choice, Config, DatasetSpec, EncoderSpec, LossSpec, RecipeSpec
+from geobind.modality import Choice, DatasetSpec, EncoderSpec, LossSpec, RecipeSpec
 from geobind.plugins import Plugins
+from geobind.plugins.keys import config_at
 from geobind.yamlfile import Document, Key, read_document
 
 
@@ -265,23 +266,7 @@ def _recipe_error(error: ValidationError, document: Document) -> RecipeError:
     """The first problem of a recipe, at the line that has it."""
     item = dict(error.errors()[0])
     loc: Key = error.errors()[0]["loc"]
-    what = explain(item, _model_at(loc[:-1]).model_fields)
+    what = explain(item, config_at(Recipe, loc[:-1]).model_fields)
     if loc[:1] == ("stages",) and len(loc) > 2:
         loc = (*_written(document, cast(int, loc[1]), str(loc[2])), *loc[3:])
     return RecipeError(what, where=document.where(loc))
-
-
-def _model_at(loc: Key) -> type[Config]:
-    """The config class that a location inside a recipe points at."""
-    model: type[Config] = Recipe
-    for part in loc:
-        if isinstance(part, str) and part in model.model_fields:
-            model = next(_configs_in(model.model_fields[part].annotation), model)
-    return model
-
-
-def _configs_in(annotation: Any) -> Iterator[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _configs_in(argument)

@@ -58,7 +58,9 @@ class Document:
             key = (*key, step)
             if last:
                 target[step] = value
-                self.places[key] = where
+                # What the file had below this key is gone, and its lines with it.
+                kept = {other: place for other, place in self.places.items() if other[: len(key)] != key}
+                self.places = {**kept, key: where}
             else:
                 if isinstance(target, dict) and not isinstance(target.get(step), (dict, list)):
                     target[step] = {}

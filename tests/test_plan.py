@@ -135,6 +135,7 @@ def test_yaml_itself_is_checked(tmp_path):
         ("nonsense", "no assignment"),
         ("space.dims=3", "unknown key 'space.dims'.*--set space.dims=3"),
         ("space.dim=[", "is not YAML"),
+        ("stages.c.encoder={type: toy, noise: loud}", r"noise = 'loud'.*\(--set stages\.c\.encoder="),
     ],
 )
 def test_set_mistakes_are_told(toy_recipe, write_recipe, assignment, match):

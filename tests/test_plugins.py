@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from geobind import modality
-from geobind.errors import PluginError
+from geobind.errors import PluginError, RecipeError
 from geobind.modality import RecipeSpec
 from geobind.plugins import Plugins, catalogue, loading
 from geobind.plugins.keys import keys_of
@@ -142,6 +143,36 @@ def test_a_second_plugin_of_one_name_and_a_taken_spec_are_refused(install):
     assert [r.status for r in plugins.records if r.name == "good"] == ["ok", "duplicate"]
     thief = next(r for r in plugins.records if r.name == "thief")
     assert thief.status == "broken" and "already provided by plugin 'good'" in thief.reason
+
+
+DECLARES = """
+import geobind
+class C(geobind.Config):
+    pass
+@geobind.hookimpl
+def geobind_modalities():
+    names = "good", "own"
+    return [geobind.ModalitySpec(name=n, item="x", summary="y", declared=f"{{n}}.yaml:3") for n in names]
+@geobind.hookimpl
+def geobind_encoders():
+    both = geobind.EncoderSpec(name="both", modality=("good", "own"), config=C, build="a:b")
+    return [both, geobind.EncoderSpec(name="one", modality="good", config=C, build="a:b")]
+"""
+
+
+@pytest.mark.parametrize("first", ["users", "good"])
+def test_a_modality_of_the_users_yields_to_one_that_a_plugin_brings(install, first, capsys):
+    sources = {"users": DECLARES, "good": GOOD}
+    plugins = install(**{name: sources[name] for name in sorted(sources, key=lambda name: name != first)})
+    assert status(plugins) == {"users": "ok", "good": "ok"}
+    assert {spec.name: spec.declared for spec in plugins.specs(modality.ModalitySpec)} == {
+        "good": "",
+        "own": "own.yaml:3",
+    }
+    served = {spec.name: spec.modalities for spec in plugins.specs(modality.EncoderSpec)}
+    assert served == {"both": ("own",), "enc": ("good",)}
+    told = "modality good is left out: plugin 'good' brings one of that name (good.yaml:3). Give it another name there."
+    assert capsys.readouterr().err.split("\n") == [told, ""]
 
 
 def test_tracing_tells_each_step_of_each_plugin_on_stderr(install, monkeypatch, capsys):
@@ -393,3 +424,39 @@ def geobind_losses():
         ("by.NAME.path", "path", "required", "Where it is."),
         ("free", "mapping of text to anything or true or false", "false", ""),
     ]
+
+
+UNION = """
+from typing import Annotated, Literal
+from pydantic import Field
+import geobind
+class Plain(geobind.Config):
+    weight: float = 1.0
+class Hub(geobind.Config):
+    type: Literal["hub"]
+    licence: bool = False
+class File(geobind.Config):
+    type: Literal["file"]
+    path: str = ""
+class Outer(geobind.Config):
+    width: int = 3
+    parts: list[Plain] = []
+    start: Annotated[Hub | File, Field(discriminator="type")] | None = None
+@geobind.hookimpl
+def geobind_losses():
+    return [geobind.LossSpec(name="l", config=Outer, build="a:b")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"with": 3}, "'with'. Did you mean 'width'? Known: parts, start, width (loss 'l')."),
+        ({"parts": [{}, {"wieght": 2}]}, "'parts.1.wieght'. Did you mean 'weight'? Known: weight (loss 'l')."),
+        ({"start": {"type": "hub", "license": 1}}, "'start.hub.license'. Did you mean 'licence'? Known: licence, type"),
+        ({"start": {"type": "file", "pth": "x"}}, "'start.file.pth'. Did you mean 'path'? Known: path, type"),
+    ],
+)
+def test_an_unknown_key_is_told_beside_the_keys_of_its_own_config(install, values, told):
+    with pytest.raises(RecipeError, match=re.escape(f"unknown key {told}")):
+        install(keyed=UNION).loss({"type": "l", **values})

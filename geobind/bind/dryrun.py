@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from geobind.bind.feed.sampling import batch_count
 from geobind.bind.learn.learning import Learning, parameter_groups
@@ -43,9 +44,12 @@ def outline(plan: Plan, stages: Sequence[StagePlan]) -> list[StageOutline]:
     """Build every tower with random weights, count, and ask the datasets for their pairs."""
     dim = plan.recipe.space.dim
     anchor = make_tower(plan.anchor, plan.recipe.anchor.head, dim, seed=0)
-    return [
-        _outline(plan, stage, anchor, make_tower(stage.encoder, stage.config.head, dim, seed=0)) for stage in stages
-    ]
+    outlines: list[StageOutline] = []
+    for _, sharing in groupby(stages, key=lambda stage: stage.tower):  # a shared tower is large, and built once
+        first, *others = sharing
+        tower = make_tower(first.encoder, first.config.head, dim, seed=0)
+        outlines += [_outline(plan, stage, anchor, tower) for stage in (first, *others)]
+    return outlines
 
 
 def _outline(plan: Plan, stage: StagePlan, anchor: Tower, modality: Tower) -> StageOutline:

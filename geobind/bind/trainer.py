@@ -202,7 +202,7 @@ class Trainer:
         return [range(n, n + 1) for n in mixed(self.turns, self.config.seed, epoch)]
 
     def pairs_left(self) -> int:
-        """Pairs until the end, of all strands."""
+        """Pairs until the end, of all strands; too many where some kinds of items fill no whole batch."""
         sizes = [strand.batch for strand in self.strands]
         whole = sum(size * steps for size, steps in zip(sizes, self.turns, strict=True))
         done = sum(sizes[number] for part in self._parts_of(self.at.epoch)[: self.at.step] for number in part)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from geobind.cli.common import REPORTS, SetOption, rich_table, stdout
+from geobind.cli.common import REPORTS, SetOption, print_finding
 from geobind.errors import RecipeError
-
-if TYPE_CHECKING:
-    pass
 
 
 def ablate(
@@ -68,10 +65,7 @@ def ablate(
     except Interrupted:
         say("interrupted; the same command goes on after the last finished run")
         raise KeyboardInterrupt from None
-    console = stdout()
-    for table in found.tables:
-        console.print(rich_table(table))
-    console.print(f"\n[bold]{found.title}[/]", *found.answer, sep="\n", highlight=False, soft_wrap=True)
+    print_finding(found)
     for file in write_report(folder, findings=[found]):
         typer.echo(file)
 

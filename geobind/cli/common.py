@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobind.errors import RecipeError, SpaceError
+from geobind.errors import SpaceError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    from geobind.evaluate.findings import Table
+    from geobind.evaluate.findings import Finding, Table
     from geobind.plan import Plan
     from geobind.space.records import SpaceRecord
 
@@ -96,9 +96,9 @@ def plan_of(
     Where it was not named and has no stage for ``modality``, the only recipe that has one comes in: its stage is added
     to the space's recipe, or it is the recipe itself where nothing is bound yet.
     """
-    from geobind.plan import load_plan, recipe_that_binds, resolve
+    from geobind.plan import load_plan, recipe_that_binds
     from geobind.plugins import get_plugins
-    from geobind.yamlfile import Document
+    from geobind.space.recipe import plan_of_record
 
     plugins, record = get_plugins(), record_of(space)
     if recipe is not None:
@@ -109,35 +109,37 @@ def plan_of(
             giver = recipe_that_binds(modality, None, plugins)
             name = giver.name if giver else name
         return load_plan(name, plugins, overrides)
-    document = Document(f"{space}/space.json", record.recipe)
     if modality is not None and not _binds(record.recipe, modality):
         giver = recipe_that_binds(modality, record.anchor, plugins)
         stages = giver.resolved()["stages"] if giver else []
-        document.values["stages"] += [stage for stage in stages if stage["modality"] == modality]
-    for assignment in overrides or ():
-        if assignment.partition(".")[0] == "defaults":
-            raise RecipeError(
-                "the recipe of a space has no defaults any more: each stage has them spelt out",
-                where=f"--set {assignment}",
-                fix="Set it in the stage, as stages.NAME.…, or name a recipe with --recipe.",
-            )
-        document.set(assignment)
-    return resolve(record.recipe_name, document, plugins)
+        record.recipe["stages"] += [stage for stage in stages if stage["modality"] == modality]
+    return plan_of_record(record, f"{space}/space.json", plugins, overrides or ())
 
 
 def _binds(recipe: dict[str, Any], modality: str) -> bool:
     return any(stage["modality"] == modality for stage in recipe["stages"])
 
 
-def rich_table(table: Table) -> RichTable:
-    """A table of the finding for the terminal."""
+def print_finding(found: Finding) -> None:
+    """Print a finding's tables, then its answer under its title."""
+    from rich.markup import escape
+
+    console = stdout()
+    for table in found.tables:
+        console.print(_rich_table(table))
+    lines = (f"\n[bold]{escape(found.title)}[/]", *map(escape, found.answer))
+    console.print(*lines, sep="\n", highlight=False, soft_wrap=True)
+
+
+def _rich_table(table: Table) -> RichTable:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table as RichTable
 
     from geobind.evaluate.report.words import is_word, written
 
-    shown = RichTable(box=SIMPLE_HEAD, title=table.title, caption=escape(table.note) or None, title_justify="left")
+    title, caption = escape(table.title), escape(table.note) or None
+    shown = RichTable(box=SIMPLE_HEAD, title=title, caption=caption, title_justify="left")
     for number, name in enumerate(table.columns):
         shown.add_column(escape(name), justify="left" if is_word(table, number) else "right", overflow="fold")
     for row in table.rows:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from geobind.cli.common import REPORTS, SetOption, rich_table, stdout
+from geobind.cli.common import REPORTS, SetOption, print_finding
 from geobind.errors import RecipeError
 
 
@@ -89,10 +89,7 @@ def _sweep(
 
     done = sweep(a, b, alphas, metrics, split=split, towers=towers, overrides=overrides)
     found = done.finding()
-    console = stdout()
-    for table in found.tables:
-        console.print(rich_table(table))
-    console.print(f"\n[bold]{found.title}[/]", *found.answer, sep="\n", highlight=False, soft_wrap=True)
+    print_finding(found)
     folder = report or REPORTS / f"merge-{a.resolve().name}-{b.resolve().name}"
     for file in (*write_report(folder, findings=[found]), write_atomic(folder / "merging.csv", to_csv(done))):
         typer.echo(file)

@@ -78,6 +78,8 @@ def report(target: Path, asked: Questions, overrides: list[str], out: Path) -> l
     Returns:
         The files written.
     """
+    from rich.markup import escape
+
     from geobind.evaluate.examples import gather
     from geobind.evaluate.report import table, write_report
     from geobind.evaluate.subject import Subject
@@ -102,7 +104,8 @@ def report(target: Path, asked: Questions, overrides: list[str], out: Path) -> l
     start = time.monotonic()
     try:
         for finding in _answers(subject, plan, target, pairs, asked):
-            stdout().print(f"\n[bold]{finding.title}[/]", *finding.answer, sep="\n", highlight=False)
+            lines = (f"\n[bold]{escape(finding.title)}[/]", *map(escape, finding.answer))
+            stdout().print(*lines, sep="\n", highlight=False)
             say(f"{finding.name}: {time.monotonic() - start:.1f} s")
             findings.append(finding)
             start = time.monotonic()
@@ -223,10 +226,14 @@ def _legacy(preset: str, pairs: AllPairs) -> Iterator[Finding]:
 
 def _tasks(subject: Subject, asked: Questions) -> Iterator[Finding]:
     """Zero-shot classification, probes, words, and segmentation."""
-    for name in asked.zero_shot:
-        from geobind.evaluate.zeroshot import benchmark, read_templates, zero_shot
+    templates = None
+    if asked.templates is not None:
+        from geobind.evaluate.zeroshot import read_templates
 
-        templates = read_templates(asked.templates) if asked.templates else None
+        templates = read_templates(asked.templates)
+    for name in asked.zero_shot:
+        from geobind.evaluate.zeroshot import benchmark, zero_shot
+
         yield zero_shot(subject, benchmark(name), _source(subject, asked), modality=asked.of, templates=templates)
     of = asked.of or subject.space.anchor
     for column in asked.probe:
@@ -248,9 +255,7 @@ def _tasks(subject: Subject, asked: Questions) -> Iterator[Finding]:
         yield explain(subject.space, of, items, names, words, reference=reference)
     for name in asked.segment:
         from geobind.evaluate.segment import segment, segmentation
-        from geobind.evaluate.zeroshot import read_templates
 
-        templates = read_templates(asked.templates) if asked.templates else None
         yield segment(
             subject,
             segmentation(name),

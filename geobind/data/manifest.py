@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,7 +107,7 @@ class ManifestDataset(Dataset):
                 table = read_table(path)
                 for column in pairs.columns.values():
                     _require_column(table, column, path)
-                ids = [_strings(table[pairs.columns[modality]]) for modality in (a, b)]
+                ids = [as_strings(table[pairs.columns[modality]]) for modality in (a, b)]
                 found.append(np.stack(ids, axis=1))
         return np.concatenate(found) if found else None
 
@@ -152,9 +152,9 @@ class ManifestDataset(Dataset):
             load=_Stored.of(values),
             place=self._ids[at],
             key=np.array([_key(value) for value in values], dtype=np.str_),
-            group=None if self.config.group is None else _strings(self.table[self.config.group])[at],
+            group=None if self.config.group is None else as_strings(self.table[self.config.group])[at],
             lat_lon=None if self._lat_lon is None else self._lat_lon[at],
-            tags={tag: _strings(self.table[tag])[at] for tag in self.config.tags},
+            tags={tag: as_strings(self.table[tag])[at] for tag in self.config.tags},
             files=not (how.text or (how.lat and how.lon)),
         )
         return {split: items.take(np.flatnonzero(self._splits[at] == split)) for split in SPLITS}
@@ -162,7 +162,7 @@ class ManifestDataset(Dataset):
     def _rows_of(self, how: ManifestItems) -> NDArray[np.int64]:
         mask = ~self._repeated
         for column, value in how.where.items():
-            mask &= _strings(self.table[column]) == value
+            mask &= as_strings(self.table[column]) == value
         return np.flatnonzero(mask)
 
     def _values(self, modality: str, how: ManifestItems, rows: NDArray[np.int64]) -> list[Any]:
@@ -194,7 +194,7 @@ class ManifestDataset(Dataset):
     def _ids(self) -> NDArray[np.str_]:
         if self.config.id is None:
             return np.arange(self.table.num_rows).astype(np.str_)
-        return _strings(self.table[self.config.id])
+        return as_strings(self.table[self.config.id])
 
     @cached_property
     def _lat_lon(self) -> NDArray[np.float64] | None:
@@ -218,7 +218,7 @@ class ManifestDataset(Dataset):
     @cached_property
     def _splits(self) -> NDArray[np.str_]:
         if self.config.split is not None:
-            return _strings(self.table[self.config.split])
+            return as_strings(self.table[self.config.split])
         if self._lat_lon is None:
             raise DataError(
                 "the manifest has neither a split column nor coordinates",
@@ -245,12 +245,13 @@ def build(config: ManifestConfig) -> ManifestDataset:
     return ManifestDataset(config)
 
 
-def read_table(path: Path, delimiter: str = ",") -> pa.Table:
+def read_table(path: Path, delimiter: str = ",", texts: Sequence[str] = ()) -> pa.Table:
     """Read a CSV or Parquet (also GeoParquet) file.
 
     Args:
         path: Parquet by its name, else CSV.
         delimiter: Of the fields of a CSV file.
+        texts: Columns of a CSV file that are kept as they stand there, so that ``007`` stays that.
 
     Raises:
         DataError: It does not exist, cannot be parsed, is no UTF-8, or names a column twice.
@@ -265,9 +266,10 @@ def read_table(path: Path, delimiter: str = ",") -> pa.Table:
             table = pa.parquet.read_table(path)
         else:
             how = pa.csv.ParseOptions(newlines_in_values=True, delimiter=delimiter)
-            table = pa.csv.read_csv(path, parse_options=how)
+            as_texts = pa.csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()))
+            table = pa.csv.read_csv(path, parse_options=how, convert_options=as_texts)
             _require_utf8(table, path)
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:  # Arrow's own are among them
         raise DataError(f"manifest {str(path)!r} cannot be read: {error}", fix="Check its format.") from error
     names = table.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -287,7 +289,8 @@ def _require_column(table: pa.Table, column: str, path: Path) -> None:
         raise DataError(f"no column {column!r}", where=str(path), fix=nearest(column, table.column_names))
 
 
-def _strings(column: pa.ChunkedArray) -> NDArray[np.str_]:
+def as_strings(column: pa.ChunkedArray) -> NDArray[np.str_]:
+    """The cells of a column as texts ``[N]``, empty where a cell is."""
     return np.array(["" if value is None else str(value) for value in column.to_pylist()], dtype=np.str_)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geobind.data.items import Items
-from geobind.encoder import Batch, Encoder
+from geobind.encoder import Batch, Encoder, device_of
 from geobind.errors import DataError, PluginError
 from geobind.features.cache import Features
 
@@ -108,7 +108,7 @@ def example(encoder: Encoder, items: Items) -> Example:
     """
     encoder.eval()
     row, sample = _first(encoder, items)
-    device = next(encoder.parameters()).device
+    device = device_of(encoder)
     batch = {key: value.to(device) for key, value in encoder.collate([sample]).items()}
     try:
         tokens = encoder.tokens(batch)

@@ -32,7 +32,16 @@ from geobind.modality import (
     RecipeSpec,
     TrackerSpec,
 )
-from geobind.plugins.loading import api_of, import_file, refuse_mistaken_hooks, refuse_taken, specs_of, trace
+from geobind.plugins.keys import config_at
+from geobind.plugins.loading import (
+    api_of,
+    import_file,
+    refuse_mistaken_hooks,
+    refuse_taken,
+    specs_of,
+    trace,
+    without_declared,
+)
 from geobind.plugins.record import PluginRecord, place_of, sentence, taken_names
 
 if TYPE_CHECKING:
@@ -137,6 +146,9 @@ class Plugins:
         refuse_mistaken_hooks(plugin)
         self.manager.register(plugin, name=record.name)
         specs = tuple(specs_of(self.manager, record.name, plugin))
+        for at, other in enumerate(self.records):
+            self.records[at] = replace(other, specs=without_declared(other.specs, specs, record.name))
+            specs = without_declared(specs, other.specs, other.name)
         taken = {name: other.name for other in self.records for spec in other.specs for name in taken_names(spec)}
         refuse_taken(specs, taken)
         callers = self.manager.get_hookcallers(plugin) or []
@@ -231,7 +243,9 @@ class Plugins:
         try:
             return Choice(spec, spec.config.model_validate(values))
         except ValidationError as error:
-            sentences = (explain(dict(item), spec.config.model_fields) for item in error.errors())
+            sentences = (
+                explain(dict(item), config_at(spec.config, item["loc"][:-1]).model_fields) for item in error.errors()
+            )
             raise RecipeError("; ".join(sentences), where=f"{what} {name!r}") from error
 
 

@@ -49,6 +49,18 @@ def variant(config: type[BaseModel]) -> str:
     return str(said[0]) if said else config.__name__
 
 
+def config_at(config: type[BaseModel], loc: Iterable[int | str]) -> type[BaseModel]:
+    """The config that pydantic's location of an error points at, below ``config`` or itself."""
+    held: list[type[BaseModel]] = []
+    for part in loc:
+        if chosen := [inner for inner in held if variant(inner) == part]:  # of several that may stand there
+            config, held = chosen[0], []
+        elif part in config.model_fields:
+            held = [inner for _, inner in _configs_in(config.model_fields[str(part)].annotation)]
+            config = held[0] if held else config
+    return config
+
+
 def type_of(field: FieldInfo) -> str:
     """What a key takes, in words."""
     arguments = get_args(field.annotation)

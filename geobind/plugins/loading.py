@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +30,7 @@ from geobind.modality import (
     TrackerSpec,
 )
 from geobind.plugins.record import label, taken_names
+from geobind.progress import say
 
 SPEC_OF: dict[str, type[Spec]] = {
     "geobind_modalities": ModalitySpec,
@@ -99,6 +101,35 @@ def specs_of(manager: pluggy.PluginManager, name: str, plugin: Any) -> Iterator[
                 for spec in found:
                     _refuse_unusable(spec, where)
                 yield from found
+
+
+def without_declared(specs: Iterable[Spec], others: Iterable[Spec], owner: str) -> tuple[Spec, ...]:
+    """Leave out modalities that a file of the user's declares where a plugin brings one of that name.
+
+    A word in such a file would otherwise break a plugin; each that is left out is told in a sentence.
+
+    Args:
+        specs: Of one plugin.
+        others: Of another one.
+        owner: Its name.
+
+    Returns:
+        What is left of ``specs``; encoders serve those modalities no more.
+    """
+    brought = {spec.name for spec in others if isinstance(spec, ModalitySpec) and not spec.declared}
+    kept: list[Spec] = []
+    lost = set()
+    for spec in specs:  # modalities come first
+        if isinstance(spec, ModalitySpec) and spec.declared and spec.name in brought:
+            lost.add(spec.name)
+            what = f"{label(spec)} is left out: plugin {owner!r} brings one of that name"
+            say(str(PluginError(what, where=spec.declared, fix="Give it another name there.")))
+        elif isinstance(spec, EncoderSpec) and lost.intersection(spec.modalities):
+            if served := tuple(name for name in spec.modalities if name not in lost):
+                kept.append(replace(spec, modality=served))
+        else:
+            kept.append(spec)
+    return tuple(kept)
 
 
 def refuse_taken(specs: Iterable[Spec], taken: dict[str, str]) -> None:

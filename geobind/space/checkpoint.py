@@ -14,12 +14,13 @@ import torch
 from safetensors.torch import save
 
 from geobind.config import Head
-from geobind.errors import SpaceError
+from geobind.errors import PluginError, SpaceError
 from geobind.files import write_atomic
 from geobind.modality import Choice, EncoderSpec
 from geobind.plugins import Plugins, get_plugins
 from geobind.space.card import render_card
 from geobind.space.heads import Tower, build_head
+from geobind.space.recipe import explain_absent
 from geobind.space.records import SpaceRecord, TowerRecord, read_record
 from geobind.space.space import Space
 from geobind.weights import file_sha256, load_safetensors
@@ -56,16 +57,27 @@ def make_tower(encoder: Choice[EncoderSpec], head: Head, dim: int, seed: int) ->
         return Tower(built, build_head(head, built.embed_dim, dim, where=where))
 
 
+def tower_file(path: Path, record: TowerRecord) -> Path:
+    """The file of a tower of the space in ``path``.
+
+    Raises:
+        SpaceError: It is missing.
+    """
+    file = path / record.file
+    if not file.is_file():
+        raise SpaceError(f"tower file {str(file)!r} is missing", fix="Copy the whole folder, or bind it again.")
+    return file
+
+
 def read_tower(path: Path, record: TowerRecord, dim: int, plugins: Plugins) -> Tower:
     """Build a tower and fill it from its file; pretrained weights are not looked for.
 
     Raises:
         SpaceError: The file is absent, altered, or does not fit the architecture.
+        PluginError: No plugin here has the encoder for the modality.
         WeightsError: The file is no safetensors file.
     """
-    file = path / record.file
-    if not file.is_file():
-        raise SpaceError(f"tower file {str(file)!r} is missing", fix="Copy the whole folder, or bind it again.")
+    file = tower_file(path, record)
     state = load_safetensors(file)
     if (found := file_sha256(file)) != record.sha256:
         raise SpaceError(
@@ -73,7 +85,12 @@ def read_tower(path: Path, record: TowerRecord, dim: int, plugins: Plugins) -> T
             where=str(file),
             fix="The folder mixes two spaces or is damaged: copy it again, or bind the modality again.",
         )
-    tower = make_tower(plugins.encoder(record.modality, record.encoder), record.head, dim, seed=0)
+    try:
+        encoder = plugins.encoder(record.modality, record.encoder)
+    except PluginError as error:
+        explain_absent([record], plugins, str(path), error)
+        raise
+    tower = make_tower(encoder, record.head, dim, seed=0)
     try:
         tower.load_state_dict(state, strict=True)
     except RuntimeError as error:

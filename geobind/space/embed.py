@@ -5,7 +5,6 @@ Shapes: N items, n of them in a block, E features or D dimensions.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geobind.encoder import Batch, Encoder
+from geobind.encoder import Batch, Encoder, device_of
 from geobind.errors import DataError
 
 LOOKAHEAD = 8
@@ -102,7 +101,7 @@ def embed_blocks(
     Raises:
         DataError: An item that cannot be read, without ``on_error``.
     """
-    device = next(itertools.chain(encoder.parameters(), encoder.buffers()), torch.empty(0)).device
+    device = device_of(encoder)
     for rows, samples in _prepared(encoder, items, blocks, seeds, advance, on_error):
         values: NDArray[np.float32] | None = None
         for picked in _by_size(encoder, samples):

@@ -19,7 +19,7 @@ from geobind import __version__
 from geobind.errors import SpaceError, nearest
 from geobind.plugins import get_plugins
 from geobind.progress import say
-from geobind.space.checkpoint import read_tower, save_space
+from geobind.space.checkpoint import read_tower, save_space, tower_file
 from geobind.space.heads import Tower
 from geobind.space.records import Merged, SpaceRecord, TowerRecord, read_record
 
@@ -70,7 +70,7 @@ def merge(a: Path, b: Path, alpha: float, out: Path, towers: Sequence[str] | Non
             stale = own in (*one.stale, *other.stale)
             records[own] = _between(ends, merged, shared=end.tower or start.tower, stale=stale)
     for name in records.keys() - changed.keys():
-        _copy(a if name in one.towers else b, out, records[name].file)
+        _copy(a if name in one.towers else b, records[name], out)
     written = one.model_copy(
         update={"geobind": __version__, "towers": records, "recipe": _recipe(one.recipe, other.recipe, records)}
     )
@@ -147,6 +147,8 @@ def _chosen(one: SpaceRecord, other: SpaceRecord, towers: Sequence[str] | None) 
     if unknown := [name for name in towers or () if name not in both]:
         raise SpaceError(f"{unknown[0]!r} is no tower of both spaces", fix=nearest(unknown[0], both))
     chosen = both if towers is None else [name for name in both if name in towers]
+    if not chosen:
+        raise SpaceError("no tower to merge is named", fix=f"Both spaces hold: {', '.join(both)}.")
     if one.fingerprint != other.fingerprint and one.anchor not in chosen:
         raise SpaceError(
             f"the anchors differ ({one.fingerprint} and {other.fingerprint}), and so do the spaces that"
@@ -220,9 +222,10 @@ def _between(ends: Sequence[TowerRecord], merged: Merged, *, shared: str, stale:
     )
 
 
-def _copy(space: Path, out: Path, file: str) -> None:
-    (out / file).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(space / file, out / file)
+def _copy(space: Path, tower: TowerRecord, out: Path) -> None:
+    file = tower_file(space, tower)
+    (out / tower.file).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, out / tower.file)
 
 
 def _recipe(a: dict[str, Any], b: dict[str, Any], towers: Iterable[str]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Numbers(geobind.Encoder):
 
     def __init__(self, seed: int, width: int, bad: float | None = None, dropout: float = 0.0) -> None:
         super().__init__()
-        self.embed_dim = self.token_dim = width
+        self.embed_dim = width
         self.bad, self.called = bad, 0
         torch.manual_seed(seed)
         self.net = nn.Sequential(nn.Linear(6, PLACES * width), nn.Tanh(), nn.Dropout(dropout))
@@ -83,7 +83,7 @@ class Distil(Loss):
     def meet(self, tokens, batch, taught):
         assert len(tokens) == len(batch["x"]) == 1
         assert {name: list(seen.shape) for name, seen in taught.items()} == {
-            name: [1, PLACES, teacher.token_dim] for name, teacher in self.teachers.items()
+            name: [1, PLACES, teacher.embed_dim] for name, teacher in self.teachers.items()
         }
         self.maps = nn.ModuleDict({name: nn.Linear(tokens.shape[2], x.shape[2]) for name, x in taught.items()})
 

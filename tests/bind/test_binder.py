@@ -10,9 +10,7 @@ import pytest
 import torch
 
 import geobind
-from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind, choose
-from geobind.bind.interrupt import Interrupted
 from geobind.bind.runs.run import Run
 from geobind.errors import DataError, RecipeError, SpaceError
 from geobind.plan import load_plan
@@ -82,30 +80,13 @@ def test_same_seed_gives_the_same_bytes(bound, toy_recipe, write_recipe, tmp_pat
     assert hashes(path) == hashes(tmp_path / "again")
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 7])
-def test_resumed_equals_uninterrupted(bound, tmp_path, monkeypatch, stop_after):
+@pytest.mark.parametrize("steps", [1, 4, 7])
+def test_resumed_equals_uninterrupted(bound, tmp_path, stopped_after, steps):
     """Stopping inside an epoch, at its end, or in another epoch changes no bit of the result."""
     plan, path = bound
     resumed = tmp_path / "resumed"
-    steps = 0
-    real = trainer_module.stop_requests
-
-    class Stop:
-        def __enter__(self):
-            def asked():
-                nonlocal steps
-                steps += 1
-                return steps > stop_after
-
-            return asked
-
-        def __exit__(self, *error):
-            return False
-
-    monkeypatch.setattr(trainer_module, "stop_requests", Stop)
-    with pytest.raises(Interrupted):
+    with stopped_after(steps):
         bind(plan, plan.stages, space=resumed, runs=tmp_path / "runs2")
-    monkeypatch.setattr(trainer_module, "stop_requests", real)
     # On another number of workers, and with checkpoints at other times.
     plan = load_plan(plan.source, get_plugins(), ["stages.c.workers=2", "defaults.checkpoints={every_steps: 5}"])
     run = bind(plan, plan.stages, space=resumed, runs=tmp_path / "runs2", resume=True)

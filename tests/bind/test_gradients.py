@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -83,27 +80,15 @@ def test_the_first_of_two_passes_moves_no_statistics(monkeypatch):
     assert int(norms[1].num_batches_tracked) == int(norms[2].num_batches_tracked) == 4  # once per micro-batch
 
 
-def test_two_processes_give_the_gradient_of_one(tmp_path):
+def test_two_processes_give_the_gradient_of_one(in_two_processes):
     """For every loss, with the anchor frozen and not, in micro-batches, and with shares of unequal size, even none."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     cases = [
         (loss, {"frozen_anchor": frozen, **options})
         for loss in case.LOSSES
         for frozen in (False, True)
         for options in ({}, {"chunks": 3}, {"shares": [20, 3]}, {"shares": [23, 0]})
     ]
-    torch.save(cases, tmp_path / "cases.pt")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, HERE / "gradient_case.py", tmp_path],
-            env={**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": rank, "WORLD_SIZE": "2"},
-        )
-        for rank in "01"
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    ranks = in_two_processes(HERE / "gradient_case.py", cases)
     for (loss, options), *found in zip(cases, *ranks, strict=True):
         wanted = case.gradients(loss, frozen_anchor=options["frozen_anchor"])
         for one in found:

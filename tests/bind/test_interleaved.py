@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import geobind
-from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind
 from geobind.bind.dryrun import outline
 from geobind.bind.feed.sampling import false_negatives
@@ -30,7 +25,6 @@ from geobind.features.cache import FeatureCache
 from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 
-TOY = Path(__file__).resolve().parents[1] / "toy_modality.py"
 SHARED = ("defaults.tower=both", "stages.b.encoder={type: toy_both}", "stages.c.encoder={type: toy_both}")
 """Both stages train one tower, in full."""
 LEARN = ("stages.b.train={anchor: head, modality: full}", "stages.c.train=modality")
@@ -203,32 +197,15 @@ def test_averages_are_over_a_stages_own_steps(plan_of, tmp_path, monkeypatch):
             assert {"val_loss", "temperature", "grad_norm"} <= line.keys()
 
 
-@pytest.mark.parametrize("stop_after", [1, 11])
-def test_resumed_equals_uninterrupted(plan_of, tmp_path, monkeypatch, stop_after):
+@pytest.mark.parametrize("steps", [1, 11])
+def test_resumed_equals_uninterrupted(plan_of, tmp_path, stopped_after, steps):
     plan = plan_of(
         *SHARED, *LEARN, SHORT, "stages.c.ratio=2.5", "defaults.optim.ema=0.9", "defaults.validation={keep: best}"
     )
     bind(plan, plan.stages, space=tmp_path / "whole", runs=tmp_path / "r1")
-    steps = 0
-    real = trainer_module.stop_requests
-
-    class Stop:
-        def __enter__(self):
-            def asked():
-                nonlocal steps
-                steps += 1
-                return steps > stop_after
-
-            return asked
-
-        def __exit__(self, *error):
-            return False
-
-    monkeypatch.setattr(trainer_module, "stop_requests", Stop)
-    with pytest.raises(Interrupted):
+    with stopped_after(steps):
         bind(plan, plan.stages, space=tmp_path / "resumed", runs=tmp_path / "r2")
     assert not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(trainer_module, "stop_requests", real)
     bind(plan, plan.stages, space=tmp_path / "resumed", runs=tmp_path / "r2", resume=True)
     assert hashes(tmp_path / "resumed") == hashes(tmp_path / "whole")
 
@@ -261,7 +238,7 @@ def test_stages_that_do_not_agree_are_refused_before_anything_is_begun(plan_of, 
     assert not (tmp_path / "s").exists() and not (tmp_path / "r").exists()
 
 
-def test_two_processes_end_where_one_does(toy_recipe, write_recipe, tmp_path):
+def test_two_processes_end_where_one_does(toy_recipe, write_recipe, torchrun, tmp_path):
     """They take the stages in one order; heads alone learn, since batch norms see their own share."""
     toy_recipe["defaults"] |= {"tower": "both", "encoder": {"type": "toy_both"}, "train": "heads"}
     toy_recipe["defaults"]["head"] = {"hidden": 16}
@@ -271,19 +248,9 @@ def test_two_processes_end_where_one_does(toy_recipe, write_recipe, tmp_path):
     path = write_recipe({**toy_recipe, "training": "interleaved"})
     plan = load_plan(str(path), get_plugins())
     bind(plan, plan.stages, space=tmp_path / "one", runs=tmp_path / "r")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "geobind"]
-    places = ["--recipe", str(path), "--space", str(tmp_path / "two"), "--runs", str(tmp_path / "r2")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GEOBIND_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [*launcher, "--plugin", str(TOY), "bind", *places],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment,
-    )
+    done = torchrun(2, tmp_path / "two", path)
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = (geobind.load(tmp_path / name) for name in ("one", "two"))
+    one, two = (geobind.load(tmp_path / name) for name in ("one", "two/space"))
     assert two.tower("toy_b") is two.tower("toy_c")
     for modality in ("toy_a", "toy_b"):
         for wanted, found in zip(one.tower(modality).parameters(), two.tower(modality).parameters(), strict=True):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import socket
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import geobind
 from geobind.bind.feed.sides import ItemSide, TaughtSide
 from geobind.bind.parallel.distributed import World
 from geobind.bind.trainer import Trainer
@@ -88,46 +87,42 @@ def test_micro_batches_give_the_plain_gradient(plain, micro_batch):
     assert_same(case.gradients(folder, optim={"micro_batch": micro_batch}), wanted)
 
 
-def test_both_passes_draw_the_same_dropout(tmp_path):
-    """With dropout, a finite difference of the reported loss is the gradient that was walked."""
+@pytest.mark.parametrize("at_once", [True, False])
+def test_both_passes_draw_the_same_dropout(tmp_path, at_once):
+    """With dropout, a finite difference of the reported loss is the gradient that was walked.
+
+    Also where the head drops out after an encoder that has embedded the batch for its tokens once more.
+    """
     options = {"optim": {"micro_batch": 6}, "dropout": 0.3}
-    _, gradients = case.gradients(tmp_path, **options)
-    step, real, values = 1e-6, case.Exact, []
-    for sign in (1, -1):
+    step, real, found = 1e-6, case.Exact, []
+    for sign in (0, 1, -1):
 
         def shifted(encoder, head, sign=sign):
             if encoder.embed_dim == 8:
                 with torch.no_grad():
                     encoder.net[0].weight[1, 2] += sign * step
+                if not at_once:
+                    encoder.tokens = lambda batch: encoder.net(batch["x"]).unflatten(1, (case.PLACES, -1))
+                    encoder.forward = lambda batch: encoder.tokens(batch).mean(1)
+                    encoder.features_and_tokens = partial(geobind.Encoder.features_and_tokens, encoder)
+                    head = torch.nn.Sequential(torch.nn.Dropout(0.3), head)
             return real(encoder, head)
 
         case.Exact = shifted
         try:
-            values.append(case.gradients(tmp_path, **options)[0])
+            found.append(case.gradients(tmp_path, **options))
         finally:
             case.Exact = real
-    found = gradients["modality.encoder.net.0.weight"][1, 2].item()
-    assert (values[0] - values[1]) / (2 * step) == pytest.approx(found, rel=1e-4)
+    (_, gradients), (more, _), (less, _) = found
+    walked = gradients["modality.encoder.net.0.weight"][1, 2].item()
+    assert (more - less) / (2 * step) == pytest.approx(walked, rel=1e-4)
 
 
-def test_two_processes_give_the_gradient_of_one(tmp_path, plain):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cases = [{}, {"optim": {"micro_batch": 4}}]
-    torch.save(cases, tmp_path / "cases.pt")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, HERE / "items_case.py", tmp_path],
-            env={**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": rank, "WORLD_SIZE": "2"},
-        )
-        for rank in "01"
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    for rank in range(2):
-        for found in torch.load(tmp_path / f"{rank}.pt", weights_only=True):
+def test_two_processes_give_the_gradient_of_one(in_two_processes, plain):
+    for found in in_two_processes(HERE / "items_case.py", [{}, {"optim": {"micro_batch": 4}}]):
+        for one in found:
             # Every rank has the whole gradient after the sum, and features from the other's blocks.
-            assert_same(found, plain[1])
+            assert_same(one, plain[1])
 
 
 def test_teachers_features_are_computed_once_and_are_their_own(tmp_path):

@@ -10,9 +10,7 @@ import pytest
 import torch
 
 import geobind
-from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind, choose
-from geobind.bind.interrupt import Interrupted
 from geobind.bind.joint import together
 from geobind.bind.parallel.distributed import World
 from geobind.bind.runs.run import Run
@@ -138,8 +136,8 @@ def test_a_joint_space_is_like_any_other(joint, tmp_path):
     assert sorted(run.state["done"]) == ["b", "c"] and not list(run.path.rglob("*.pt"))
 
 
-@pytest.mark.parametrize("stop_after", [1, 6])
-def test_resumed_equals_uninterrupted(joint, tmp_path, monkeypatch, stop_after):
+@pytest.mark.parametrize("steps", [1, 6])
+def test_resumed_equals_uninterrupted(joint, tmp_path, stopped_after, steps):
     """Both stages, of unequal length, go on where they were; all that an average or the best epoch needs, too."""
     plan = joint(
         "defaults.optim.ema=0.9",
@@ -147,26 +145,9 @@ def test_resumed_equals_uninterrupted(joint, tmp_path, monkeypatch, stop_after):
         "defaults.validation={keep: best, metric: recall@5}",
     )
     bind(plan, plan.stages, space=tmp_path / "whole", runs=tmp_path / "r1")
-    steps = 0
-    real = trainer_module.stop_requests
-
-    class Stop:
-        def __enter__(self):
-            def asked():
-                nonlocal steps
-                steps += 1
-                return steps > stop_after
-
-            return asked
-
-        def __exit__(self, *error):
-            return False
-
-    monkeypatch.setattr(trainer_module, "stop_requests", Stop)
-    with pytest.raises(Interrupted):
+    with stopped_after(steps):
         bind(plan, plan.stages, space=tmp_path / "resumed", runs=tmp_path / "r2")
     assert not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(trainer_module, "stop_requests", real)
     bind(plan, plan.stages, space=tmp_path / "resumed", runs=tmp_path / "r2", resume=True)
     assert hashes(tmp_path / "resumed") == hashes(tmp_path / "whole")
 

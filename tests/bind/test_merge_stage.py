@@ -12,9 +12,7 @@ from safetensors.torch import load_file
 
 import geobind
 from geobind.bind import stage as stage_module
-from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind
-from geobind.bind.interrupt import Interrupted
 from geobind.bind.parallel.distributed import World
 from geobind.bind.training import StageTraining
 from geobind.data.pairs import match
@@ -151,40 +149,19 @@ def test_the_figures_of_a_merged_stage_are_those_of_its_space(run, recipe, tmp_p
 # -- resuming -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def stop(monkeypatch):
-    """Let training stop after some steps; ``stop(None)`` lets it run."""
-    real = trainer_module.stop_requests
-
-    def after(steps):
-        class Stop:
-            def __enter__(self):
-                left = iter(range(steps))
-                return lambda: next(left, None) is None
-
-            def __exit__(self, *error):
-                return False
-
-        monkeypatch.setattr(trainer_module, "stop_requests", real if steps is None else Stop)
-
-    return after
-
-
 @pytest.mark.parametrize("schedule", ["stage", "epoch"])
 @pytest.mark.parametrize("steps", [1, 7, 11])
-def test_resumed_equals_uninterrupted(run, stop, schedule, steps):
+def test_resumed_equals_uninterrupted(run, stopped_after, schedule, steps):
     """Inside an epoch, in a later one, and after the last step."""
     sets = [f"stages.c.merge={{alpha: 0.4, towers: both, schedule: {schedule}}}", "stages.c.optim.ema=0.9"]
     whole = run("whole", *sets)
-    stop(steps)
-    with pytest.raises(Interrupted):
+    with stopped_after(steps):
         run("halves", *sets)
-    stop(None)
     assert hashes(run("halves", *sets, resume=True)) == hashes(whole)
 
 
 def test_a_run_killed_when_the_space_is_written_merges_with_what_was_before(
-    recipe, stop, monkeypatch, toy_recipe, tmp_path
+    recipe, stopped_after, monkeypatch, toy_recipe, tmp_path
 ):
     """The space then holds the merged weights, and a second stage of the modality begins from the space."""
     once = recipe().recipe.stages[0].model_dump(mode="json")
@@ -192,10 +169,8 @@ def test_a_run_killed_when_the_space_is_written_merges_with_what_was_before(
     plan = recipe(stages=stages)
     bind(plan, plan.stages, space=tmp_path / "whole", runs=tmp_path / "runs")
     bind(plan, plan.stages[:1], space=tmp_path / "killed", runs=tmp_path / "runs")
-    stop(6)
-    with pytest.raises(Interrupted):
+    with stopped_after(6):
         bind(plan, plan.stages[1:], space=tmp_path / "killed", runs=tmp_path / "other")
-    stop(None)
     write = stage_module.save_space
 
     def killed(*args):

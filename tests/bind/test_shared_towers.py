@@ -11,9 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import geobind
-from geobind.bind import trainer as trainer_module
 from geobind.bind.binder import bind, choose
-from geobind.bind.interrupt import Interrupted
 from geobind.cli import app
 from geobind.errors import RecipeError
 from geobind.plan import load_plan
@@ -138,30 +136,13 @@ def test_a_new_anchor_makes_every_modality_of_the_tower_stale(bound, plan_of, tm
     assert space.stale == ("toy_b",) and space.towers["toy_b"].file == space.towers["toy_c"].file
 
 
-@pytest.mark.parametrize("stop_after", [2, 13])
-def test_resumed_equals_uninterrupted(bound, tmp_path, monkeypatch, stop_after):
+@pytest.mark.parametrize("steps", [2, 13])
+def test_resumed_equals_uninterrupted(bound, tmp_path, stopped_after, steps):
     """In the first stage of the tower, or in the second one, which takes it from the space."""
     plan, path = bound
-    steps = 0
-    real = trainer_module.stop_requests
-
-    class Stop:
-        def __enter__(self):
-            def asked():
-                nonlocal steps
-                steps += 1
-                return steps > stop_after
-
-            return asked
-
-        def __exit__(self, *error):
-            return False
-
-    monkeypatch.setattr(trainer_module, "stop_requests", Stop)
-    with pytest.raises(Interrupted):
+    with stopped_after(steps):
         bind(plan, plan.stages, space=tmp_path / "resumed", runs=tmp_path / "r2")
-    assert (tmp_path / "resumed").exists() == (stop_after > 12)
-    monkeypatch.setattr(trainer_module, "stop_requests", real)
+    assert (tmp_path / "resumed").exists() == (steps > 12)
     bind(plan, plan.stages, space=tmp_path / "resumed", runs=tmp_path / "r2", resume=True)
     assert hashes(tmp_path / "resumed") == hashes(path)
     assert read_record(tmp_path / "resumed").towers == read_record(path).towers

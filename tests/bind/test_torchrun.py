@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +10,6 @@ import pytest
 import torch
 
 import geobind
-
-TOY = Path(__file__).resolve().parents[1] / "toy_modality.py"
-
-
-def torchrun(processes: int, folder: Path, recipe: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    launcher = (
-        [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    )
-    command = [sys.executable, *launcher, "-m", "geobind", "--plugin", str(TOY), "bind", "--recipe", str(recipe)]
-    places = ["--space", str(folder / "space"), "--runs", str(folder / "runs"), *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GEOBIND_CACHE": str(folder / "cache")}
-    return subprocess.run(
-        [*command, *places], check=False, capture_output=True, text=True, timeout=240, env=environment
-    )
 
 
 def losses(folder: Path, stage: str) -> list[float]:
@@ -58,7 +41,7 @@ def recipe(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(recipe, tmp_path_factory):
+def runs(recipe, torchrun, tmp_path_factory):
     """One process, two, and two with sharded weights."""
     folder = tmp_path_factory.mktemp("torchrun")
     found = {

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from geobind.bind.binder import bind
 from geobind.cli import app
+from geobind.cli.common import print_finding
 from geobind.errors import GeobindError
+from geobind.evaluate.findings import Finding, Table
 from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 from geobind.space.records import read_record
@@ -59,6 +61,16 @@ def test_a_sweep_prints_a_table_writes_the_curve_and_the_best_space(two, tmp_pat
     towers = read_record(tmp_path / "best").towers
     assert all(tower.merged.alpha == best for tower in towers.values())
     assert len((tmp_path / "report" / "merging.csv").read_text().splitlines()) == 7
+
+
+def test_a_finding_is_printed_as_it_is_written(capsys):
+    """Names of folders and classes are the user's: a bracket in one is no markup."""
+    table = Table(title="[/t]", columns=("[c]",), rows=(("[d]",),), note="[/e]")
+    title, answer = "Between [a] and [/b]?", ("[c] [1.0, 2.0]",)
+    print_finding(Finding(name="x", title=title, answer=answer, protocol={}, tables=(table,)))
+    printed = capsys.readouterr().out
+    for text in ("[/t]", "[d]", "[/e]", "Between [a] and [/b]?", "[c] [1.0, 2.0]"):
+        assert text in printed
 
 
 @pytest.mark.parametrize(

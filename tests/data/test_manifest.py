@@ -262,6 +262,8 @@ def test_a_table_with_another_delimiter_is_read_and_one_that_is_no_table_is_told
     path = tmp_path / "m.csv"
     path.write_text("id;text\n1;a, b\n")
     assert read_table(path, ";").to_pylist() == [{"id": 1, "text": "a, b"}]
+    with pytest.raises(DataError, match="cannot be read: Expecting an ASCII character"):
+        read_table(path, "·")
     path.write_bytes("id,text\n1,höhe\n".encode("latin-1"))
     with pytest.raises(DataError, match="'text' is not UTF-8"):
         read_table(path)

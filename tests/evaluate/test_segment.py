@@ -37,7 +37,7 @@ GRID = 4
 class Mosaic(geobind.Encoder):
     """Sees a grid of classes; a token is its class's vector, with noise that the image alone decides."""
 
-    embed_dim = token_dim = 16
+    embed_dim = 16
 
     def __init__(self, noise=0.0, told=None):
         super().__init__()
@@ -422,6 +422,9 @@ def test_val_decides_when_a_head_is_done():
     plain, chosen = learn("linear", x, masks, 2), learn("linear", x, masks, 2, val=(x[:2], masks[:2]))
     assert (plain.step, plain.on, chosen.on) == (120, "the last step", "val")
     assert chosen.step % 30 == 0
+    nothing = [np.full((2, 2), IGNORED, dtype=np.int16)] * 2
+    blind = learn("linear", x, masks, 2, val=(x[:2], nothing))
+    assert (blind.step, blind.on) == (120, "the last step"), "val without a class says nothing"
     assert plain.scores(x).shape == (8, 2, 2, 2)
     assert learn("decoder", x, masks, 2).scores(x).shape == (8, 2, 4, 4)
     with pytest.raises(DataError, match="no pixel that a head could learn from"):
@@ -473,7 +476,7 @@ def test_what_cannot_be_asked(mosaics):
 class Colours(geobind.Encoder):
     """Tokens of a picture: mean and spread of its colours in each of 16 × 16 cells. No weights at all."""
 
-    embed_dim = token_dim = 6
+    embed_dim = 6
 
     def preprocess(self, item, *, train, generator=None):
         with Image.open(item) as picture:

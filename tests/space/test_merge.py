@@ -235,6 +235,13 @@ def test_other_refusals(bound, tmp_path):
         merge(a, b, 1.5, tmp_path / "m")
     with pytest.raises(SpaceError, match="there is a space already"):
         merge(a, b, 0.5, b)
+    with pytest.raises(SpaceError, match="no tower to merge is named. Both spaces hold: toy_a, toy_b, toy_c"):
+        merge(a, b, 0.5, tmp_path / "m", [])
+    partial = tmp_path / "partial"
+    shutil.copytree(a, partial)
+    (partial / read_record(a).towers["toy_a"].file).unlink()
+    with pytest.raises(SpaceError, match="tower file .* is missing"):
+        merge(partial, b, 0.5, tmp_path / "m")
     old = tmp_path / "old"
     shutil.copytree(b, old)
     values = json.loads((old / "space.json").read_text())

@@ -10,10 +10,11 @@ import pytest
 
 import geobind
 from geobind.bind.binder import bind
-from geobind.errors import DataError, SpaceError, WeightsError
+from geobind.errors import DataError, PluginError, RecipeError, SpaceError, WeightsError
 from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 from geobind.space import checkpoint
+from geobind.space.recipe import plan_of_record
 from geobind.space.records import read_record
 
 
@@ -83,6 +84,30 @@ def test_a_changed_record_is_refused(space, change, match):
     (space / "space.json").write_text(json.dumps({**record, **change}))
     with pytest.raises(SpaceError, match=match):
         geobind.load(space)
+
+
+def test_a_modality_that_its_plugin_does_not_offer_here_is_told(space):
+    """As where a plugin takes modalities from a file of the user's, and the space is opened in another folder."""
+    text = (space / "space.json").read_text().replace('"toy_c"', '"toy_gone"')
+    (space / "space.json").write_text(text)
+    what = r"modality 'toy_gone' of the space is offered by no plugin here; its encoder 'toy' is, .*'toy_modality'"
+    with pytest.raises(PluginError, match=what + r".* \(.*space\)\. Where a plugin takes modalities from files"):
+        geobind.load(space).tower("toy_gone")
+    with pytest.raises(PluginError, match=what):
+        plan_of_record(read_record(space), "space.json", get_plugins())
+    values = json.loads(text)
+    values["towers"]["toy_gone"]["encoder"]["type"] = "strange"
+    (space / "space.json").write_text(json.dumps(values))
+    with pytest.raises(PluginError, match="unknown encoder 'strange' for modality 'toy_gone'"):
+        geobind.load(space).tower("toy_gone")
+
+
+def test_the_recipe_of_a_space_with_keys_laid_over_it(space):
+    record, plugins = read_record(space), get_plugins()
+    plan = plan_of_record(record, "space.json", plugins, ["stages.b.note=another"])
+    assert plan.stage("b").config.note == "another" and record == read_record(space)
+    with pytest.raises(RecipeError, match="no defaults any more"):
+        plan_of_record(record, "space.json", plugins, ["defaults.optim.epochs=1"])
 
 
 def test_no_space_says_how_to_make_one(tmp_path):

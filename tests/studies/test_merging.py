@@ -114,6 +114,8 @@ def test_other_refusals(two, tmp_path):
     _, a, b = two
     with pytest.raises(RecipeError, match="over 1 alpha has no curve"):
         sweep(a, b, [0.5, 0.5], [B])
+    with pytest.raises(RecipeError, match="no defaults any more"):  # they would change nothing
+        sweep(a, b, [0, 1], [B], overrides=["defaults.optim.epochs=1"])
     with pytest.raises(SpaceError, match="alpha = 2"):
         sweep(a, b, [0, 2], [B])
     assert read_record(a).towers["toy_b"].merged is None

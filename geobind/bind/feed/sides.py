@@ -7,7 +7,6 @@ Shapes: N items, V views, B batch, E features, D dimensions.
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geobind.data.items import Items
-from geobind.encoder import Batch
+from geobind.encoder import Batch, device_of
 from geobind.errors import DataError
 from geobind.features.cache import Features
 from geobind.features.dense import DenseFeatures
@@ -45,7 +44,7 @@ class Side(ABC):
     @property
     def device(self) -> torch.device:
         """Where the tower lives."""
-        return next(itertools.chain(self.tower.parameters(), self.tower.buffers()), torch.empty(0)).device
+        return device_of(self.tower)
 
     @property
     def learns(self) -> bool:
@@ -241,21 +240,23 @@ class TaughtSide(Side):
         return Lesson(self.student.collate(prepared, keep), taught)
 
     def embed(self, inputs: Lesson) -> Tensor:
-        """The whole tower; the teachers are not asked."""
-        return self.student.embed(inputs.batch)
+        """The whole tower, in the way of :meth:`embed_with_terms`: what is random in it draws alike in both."""
+        return self._embed(self._moved(inputs.batch))[0]
 
     def embed_with_terms(self, inputs: Lesson, loss: Loss) -> tuple[Tensor, Tensor | None]:
-        """Embeddings and terms out of one pass of the encoder; the loss is never taken in half precision.
-
-        What is random in the encoder draws as it does in :meth:`embed`, since it draws before the loss.
-        """
-        batch, taught = (
-            {key: x.to(self.device, non_blocking=True) for key, x in tensors.items()} for tensors in inputs
-        )
-        features, tokens = self.tower.encoder.features_and_tokens(batch)
-        embeddings = self.tower.project(features)
+        """Embeddings and terms out of one pass of the encoder; the loss is never taken in half precision."""
+        batch, taught = map(self._moved, inputs)
+        embeddings, tokens = self._embed(batch)
         with torch.autocast(self.device.type, enabled=False):
             return embeddings, loss.of_items(in_full(tokens), batch, taught)
+
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embeddings ``[B, D]``, and the encoder's dense features."""
+        features, tokens = self.tower.encoder.features_and_tokens(batch)
+        return self.tower.project(features), tokens
+
+    def _moved(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {key: x.to(self.device, non_blocking=True) for key, x in tensors.items()}
 
     def embed_all(self, rows: slice, on_error: Callable[[int, DataError], None]) -> NDArray[np.float32]:
         """The whole tower on plain items."""

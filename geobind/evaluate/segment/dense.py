@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geobind.data.items import Items
-from geobind.encoder import Encoder
+from geobind.encoder import Encoder, device_of
 from geobind.errors import DataError, SpaceError
 from geobind.progress import track
 from geobind.space.embed import embed
@@ -86,7 +86,7 @@ def similarity_maps(tower: Tower, features: NDArray[np.float32], classes: NDArra
     """
     weights = torch.from_numpy(classes)
     maps = np.empty((len(features), len(classes), *features.shape[2:]), dtype=np.float32)
-    device = next(iter(tower.parameters()), torch.empty(0)).device
+    device = device_of(tower)
     with torch.inference_mode():
         for start in range(0, len(features), BLOCK):
             block = torch.from_numpy(features[start : start + BLOCK]).to(device)

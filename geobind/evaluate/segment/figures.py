@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ BLOCK = 100
 """Resamples that are held as floats at a time."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Segmented:
     """What the pixels of known classes were taken for."""
 
@@ -47,6 +48,7 @@ class Segmented:
         """``mIoU`` over the classes that occur, from the sums over all pixels, and ``pixel accuracy``."""
         return {name: float(values[0]) for name, values in _figures(self.by_place.sum(axis=0)[None]).items()}
 
+    @cached_property
     def resamples(self) -> dict[str, NDArray[np.float64]]:
         """Every figure ``[R]`` over places drawn with replacement, the same draws for any maps of as many places."""
         sums = self.by_place.reshape(len(self.places), -1).astype(np.float64)
@@ -56,11 +58,11 @@ class Segmented:
 
     def intervals(self) -> dict[str, Interval]:
         """95 % percentile intervals of the figures (Efron 1979), by resampling places."""
-        return {name: _ends(values) for name, values in self.resamples().items()}
+        return {name: _ends(values) for name, values in self.resamples.items()}
 
     def above(self, other: Segmented) -> Interval:
         """The 95 % interval of this mIoU less another's over the same places, by resampling both in pairs."""
-        return _ends(self.resamples()["mIoU"] - other.resamples()["mIoU"])
+        return _ends(self.resamples["mIoU"] - other.resamples["mIoU"])
 
     def renamed(self) -> dict[str, float]:
         """The figures to be expected of the same maps if their classes were given names at random.

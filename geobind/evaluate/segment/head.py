@@ -103,7 +103,8 @@ def learn(
         features: ``[n, d, g, g]`` of the scenes that are learnt from.
         masks: Their ``n`` maps.
         classes: C.
-        val: Features and maps that decide after which step to stop, by their mIoU; None for the last.
+        val: Features and maps that decide after which step to stop, by their mIoU; the last step for None, and where
+            none of their pixels has a class.
         seed: Of the initial weights and the order of scenes.
         device: Where to compute.
 
@@ -114,6 +115,8 @@ def learn(
     if not (y != IGNORED).any():
         raise DataError("no pixel that a head could learn from has a class", fix="Look at `legend:` and `ignore:`.")
     checked = None if val is None else _tensors(*val, device)
+    if checked is not None and (checked[1] == IGNORED).all():
+        checked = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = Head(kind, x, classes).to(device)

@@ -35,7 +35,7 @@ def examples(run: Run) -> Picture:
     """Image, map and every reading of places from the best told to the worst."""
     rows = _chosen(run)
     columns = ["image", "map", *(read.name for read in run.reads)]
-    truth = [run.scenes.masks[run.tested[row]] for row in rows]
+    truth = run.scenes.maps(run.tested[rows])
     maps = [[mask, *(read.maps[row] for read in run.reads)] for row, mask in zip(rows, truth, strict=True)]
     seen = _seen(maps)
     colours = dict(zip(seen, distinct(len(seen)), strict=True))
@@ -107,7 +107,7 @@ def bars(run: Run) -> Picture:
 
 def _chosen(run: Run) -> list[int]:
     """Places of the maps to draw, from the best told to the worst, evenly spaced."""
-    masks = [run.scenes.masks[row] for row in run.tested.tolist()]
+    masks = run.scenes.maps(run.tested)
     known = [mask != IGNORED for mask in masks]
     rows = [i for i, own in enumerate(known) if own.any()]
     rows = [i for i in rows if len(np.unique(masks[i][known[i]])) > 1] or rows

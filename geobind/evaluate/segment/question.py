@@ -12,7 +12,7 @@ from geobind.evaluate.findings import Finding
 from geobind.evaluate.segment import tables, words
 from geobind.evaluate.segment.dense import dense_features, dense_tower, similarity_maps, taken_for
 from geobind.evaluate.segment.figures import majority, tally
-from geobind.evaluate.segment.head import HEADS, Asked, learn
+from geobind.evaluate.segment.head import HEADS, Asked, Learnt, learn
 from geobind.evaluate.segment.masks import Mask, Window
 from geobind.evaluate.segment.pictures import bars, examples
 from geobind.evaluate.segment.run import Read, Run
@@ -55,20 +55,20 @@ def segment(
         GeobindError: An unknown head, or one that would be tested where it is learnt.
     """
     _check(head, subject, task)
-    image = image or task.image
+    image, prompts = image or task.image, tuple(task.templates if templates is None else templates)
     tower = dense_tower(subject.space, image)
     window = Window.of(tower.encoder)
     scenes = gather(subject, task, image, window)
     parts = folds(scenes, task, subject.split)
-    usual = [majority([scenes.masks[row] for row in _or(fold.learn, fold.test)], len(task.classes)) for fold in parts]
+    usual = [majority(scenes.maps(_or(fold.learn, fold.test)), len(task.classes)) for fold in parts]
     from_test = not len(parts[0].learn)
     scenes, parts, features, lost = _with_features(tower, scenes, parts, everything=head != "none")
 
     tested = np.concatenate([fold.test for fold in parts])
-    truth, place = [scenes.masks[row] for row in tested.tolist()], scenes.place[tested]
+    truth, place = scenes.maps(tested), scenes.place[tested]
     reads, unsaid = [], ""
     try:
-        classes = _by_words(subject, tower, features.shape[1], text, task, templates)
+        classes = _by_words(subject, tower, features.shape[1], text, task, prompts)
     except SpaceError as error:
         if head == "none":
             raise
@@ -76,33 +76,33 @@ def segment(
     else:
         maps = _maps(similarity_maps(tower, features[tested], classes), truth)
         reads.append(Read("words alone", maps, tally(zip(truth, maps, strict=True), place, len(task.classes))))
-    steps: list[int] = []
+    heads: list[Learnt] = []
     if head != "none":
         maps = []
         for fold in parts:
-            val = (features[fold.choose], [scenes.masks[row] for row in fold.choose.tolist()])
+            val = (features[fold.choose], scenes.maps(fold.choose))
             learnt = learn(
                 head,
                 features[fold.learn],
-                [scenes.masks[row] for row in fold.learn.tolist()],
+                scenes.maps(fold.learn),
                 len(task.classes),
                 val=val if len(fold.choose) else None,
                 seed=seed,
                 device=subject.space.device,
             )
-            steps.append(learnt.step)
-            maps += _maps(learnt.scores(features[fold.test]), [scenes.masks[row] for row in fold.test.tolist()])
+            heads.append(learnt)
+            maps += _maps(learnt.scores(features[fold.test]), scenes.maps(fold.test))
         reads.insert(0, Read(f"{head} head", maps, tally(zip(truth, maps, strict=True), place, len(task.classes))))
     flat = [
-        np.full(scenes.masks[row].shape, number, dtype=np.int16)
+        np.full(mask.shape, number, dtype=np.int16)
         for fold, number in zip(parts, usual, strict=True)
-        for row in fold.test.tolist()
+        for mask in scenes.maps(fold.test)
     ]
     run = Run(
         task=task,
         image=image,
         text=text,
-        templates=_templates(task, templates),
+        templates=prompts,
         head=head,
         seed=seed,
         split=subject.split,
@@ -112,7 +112,7 @@ def segment(
         scenes=scenes,
         parts=parts,
         tested=tested,
-        steps=tuple(steps),
+        heads=tuple(heads),
         reads=tuple(reads),
         base=tally(zip(truth, flat, strict=True), place, len(task.classes)),
         usual=tuple(task.classes[number] for number in dict.fromkeys(usual)),
@@ -140,9 +140,8 @@ def _check(head: str, subject: Subject, task: Segmentation) -> None:
         raise GeobindError("a head is learnt on train and cannot be tested there", fix="Choose `--split test`.")
 
 
-def _or(rows: NDArray[np.int64], others: NDArray[np.int64]) -> list[int]:
-    found: list[int] = (rows if len(rows) else others).tolist()
-    return found
+def _or(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows if len(rows) else others
 
 
 def _with_features(
@@ -184,14 +183,13 @@ def _with_features(
 
 
 def _by_words(
-    subject: Subject, tower: Tower, width: int, text: str, task: Segmentation, templates: Sequence[str] | None
+    subject: Subject, tower: Tower, width: int, text: str, task: Segmentation, prompts: Sequence[str]
 ) -> NDArray[np.float32]:
     """``[C, D]`` embeddings of the classes.
 
     Raises:
         SpaceError: The tokens cannot be brought into the space, or there are no words to compare them with.
     """
-    prompts = _templates(task, templates)
     if not prompts:
         raise SpaceError(f"the legend of {task.name!r} has no words that mean anything: its `templates:` are empty")
     if width != tower.encoder.embed_dim:
@@ -201,10 +199,6 @@ def _by_words(
         )
     need_text(subject.space, text)
     return ensemble(subject.space, text, task.classes, prompts)
-
-
-def _templates(task: Segmentation, templates: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(task.templates if templates is None else templates)
 
 
 def _maps(scores: NDArray[np.float32], like: Sequence[Mask]) -> list[Mask]:

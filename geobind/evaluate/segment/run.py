@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geobind.evaluate.segment.figures import Segmented
-from geobind.evaluate.segment.head import Asked
+from geobind.evaluate.segment.head import Asked, Learnt
 from geobind.evaluate.segment.masks import Mask, Window
 from geobind.evaluate.segment.scenes import Fold, Scenes
 from geobind.evaluate.segment.task import Segmentation
@@ -35,7 +36,7 @@ class Read:
         return self.name != "words alone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
     """A task, how it was asked, and what came of it."""
 
@@ -56,8 +57,8 @@ class Run:
     """Rows of them."""
     tested: NDArray[np.int64]
     """Rows of them, fold by fold, in the order of the maps."""
-    steps: tuple[int, ...]
-    """After which step each fold's head was taken."""
+    heads: tuple[Learnt, ...]
+    """Each fold's; none for words alone."""
     reads: tuple[Read, ...]
     """The head's first."""
     base: Segmented
@@ -71,10 +72,10 @@ class Run:
     lost: int
     """Images that cannot be read."""
 
-    @property
+    @cached_property
     def unlearnt(self) -> dict[str, int]:
         """Class → pixels of tested maps whose fold had none of it to learn from."""
-        if not self.steps:
+        if not self.heads:
             return {}
         size = len(self.task.classes)
         found = np.zeros(size, dtype=np.int64)

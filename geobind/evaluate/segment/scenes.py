@@ -54,6 +54,10 @@ class Scenes:
         )
         return np.concatenate(list(unknown))
 
+    def maps(self, rows: NDArray[np.int64]) -> list[Mask]:
+        """The maps of the scenes at ``rows``."""
+        return [self.masks[row] for row in rows.tolist()]
+
     def image(self, row: int) -> object:
         """The image of one scene, as its encoder takes it."""
         for items in self.images:
@@ -67,7 +71,7 @@ class Scenes:
         starts = np.cumsum([0, *map(len, self.images)])
         parts = [rows[(rows >= a) & (rows < b)] - a for a, b in pairwise(starts)]
         images = tuple(items.take(part) for items, part in zip(self.images, parts, strict=True))
-        return Scenes(images, [self.masks[row] for row in rows.tolist()], self.split[rows], self.dataset, self.unmapped)
+        return Scenes(images, self.maps(rows), self.split[rows], self.dataset, self.unmapped)
 
 
 class Fold(NamedTuple):
@@ -77,6 +81,16 @@ class Fold(NamedTuple):
     choose: NDArray[np.int64]
     """Empty where there is nothing to choose on."""
     test: NDArray[np.int64]
+
+
+class _Joined(NamedTuple):
+    """Images of a split that have a map of their place."""
+
+    images: Items
+    maps: Items
+    """For each image the first such map."""
+    unmapped: int
+    """How many images have none."""
 
 
 def gather(subject: Subject, task: Segmentation, image: str, window: Window) -> Scenes:
@@ -92,11 +106,11 @@ def gather(subject: Subject, task: Segmentation, image: str, window: Window) -> 
         DataError: No dataset has images and maps of the same places in the tested split, or a map cannot be read.
     """
     legend = Legend(task)
-    dataset = _dataset(subject, task, image)
+    dataset, joined = _dataset(subject, task, image)
     images, masks, splits, unmapped = [], [], [], 0
     for split in SPLITS:
-        seen, maps = _joined(dataset, image, task.masks, split)
-        unmapped += len(dataset.items(image, split)) - len(seen)
+        seen, maps, lone = joined[split]
+        unmapped += lone
         kept = _drawn(seen.place, task.limit)
         seen, maps = seen.take(kept), maps.take(kept)
         images.append(seen)
@@ -126,15 +140,15 @@ def folds(scenes: Scenes, task: Segmentation, split: str) -> list[Fold]:
     return [Fold(np.flatnonzero(of != fold), np.arange(0), np.flatnonzero(of == fold)) for fold in range(task.folds)]
 
 
-def _dataset(subject: Subject, task: Segmentation, image: str) -> Dataset:
-    """The first dataset that has scenes of the tested split, or of any where places are folded."""
+def _dataset(subject: Subject, task: Segmentation, image: str) -> tuple[Dataset, dict[str, _Joined]]:
+    """The first dataset that has scenes of the tested split, or of any where places are folded, and all its scenes."""
     datasets = subject.datasets if task.dataset is None else (build_dataset(task.dataset),)
     wanted = SPLITS if task.folds else (subject.split,)
     for dataset in datasets:
-        if {image, task.masks} <= set(dataset.modalities) and any(
-            len(_joined(dataset, image, task.masks, split)[0]) for split in wanted
-        ):
-            return dataset
+        if {image, task.masks} <= set(dataset.modalities):
+            joined = {split: _joined(dataset, image, task.masks, split) for split in SPLITS}
+            if any(len(joined[split].images) for split in wanted):
+                return dataset, joined
     held = sorted({name for dataset in datasets for name in dataset.modalities})
     raise DataError(
         f"no dataset has {image} and {task.masks} of the same places in the split {subject.split!r}",
@@ -143,13 +157,12 @@ def _dataset(subject: Subject, task: Segmentation, image: str) -> Dataset:
     )
 
 
-def _joined(dataset: Dataset, image: str, masks: str, split: str) -> tuple[Items, Items]:
-    """Images that have a map of their place, and for each of them the first such map."""
+def _joined(dataset: Dataset, image: str, masks: str, split: str) -> _Joined:
     images, maps = dataset.items(image, split), dataset.items(masks, split)
     first = {place: row for row, place in reversed(list(enumerate(maps.place.tolist())))}
     pairs = [(row, first[place]) for row, place in enumerate(images.place.tolist()) if place in first]
     rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return images.take(rows[:, 0]), maps.take(rows[:, 1])
+    return _Joined(images.take(rows[:, 0]), maps.take(rows[:, 1]), len(images) - len(rows))
 
 
 def _drawn(place: NDArray[np.str_], limit: int | None) -> NDArray[np.int64]:

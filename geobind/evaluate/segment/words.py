@@ -8,6 +8,7 @@ from geobind.evaluate.findings import Value, percent
 from geobind.evaluate.intervals import METHOD
 from geobind.evaluate.segment.head import BATCH, DECAY, EVERY, RATE, STEPS, WIDTH
 from geobind.evaluate.segment.run import Read, Run
+from geobind.evaluate.segment.scenes import SEED
 from geobind.evaluate.subject import relation
 from geobind.evaluate.zeroshot.benchmarks import digest
 from geobind.progress import counted
@@ -75,8 +76,8 @@ def protocol(run: Run) -> dict[str, Value]:
     task = run.task
     fitted: dict[str, Value] = {
         "head": run.head,
-        "head steps": ", ".join(map(str, run.steps)),
-        "head stopped by": "val" if len(run.parts[0].choose) else f"nothing: {STEPS} steps",
+        "head steps": ", ".join(str(learnt.step) for learnt in run.heads),
+        "head stopped by": "val" if _stopped_by_val(run) else f"nothing: {STEPS} steps",
         "head seed": run.seed,
     }
     said: dict[str, Value] = {
@@ -93,7 +94,7 @@ def protocol(run: Run) -> dict[str, Value]:
         "class list": digest([f"{code} {name}" for code, name in task.legend.items()]),
         "ignored codes": ", ".join(map(str, task.ignore)) or "none",
         "split": "all" if task.folds else run.split,
-        "split rule": f"{task.folds} folds by place, seed 0" if task.folds else "as the dataset has it",
+        "split rule": f"{task.folds} folds by place, seed {SEED}" if task.folds else "as the dataset has it",
         "train scenes": len(run.parts[0].learn),
         "val scenes": len(run.parts[0].choose),
         "test scenes": len(run.tested),
@@ -102,7 +103,7 @@ def protocol(run: Run) -> dict[str, Value]:
         "tokens": f"{run.grid} × {run.grid}",
         "seen of an image": str(run.window),
         "pixels by": "bilinear interpolation of scores",
-        **(fitted if run.steps else {"head": "none"}),
+        **(fitted if run.heads else {"head": "none"}),
         **({} if run.unsaid else said),
         "baseline": f"the largest class of {run.usual_of}",
         "dataset": run.scenes.dataset.fingerprint,
@@ -111,6 +112,10 @@ def protocol(run: Run) -> dict[str, Value]:
         "interval": METHOD,
         "space": run.space.fingerprint,
     }
+
+
+def _stopped_by_val(run: Run) -> bool:
+    return any(learnt.on == "val" for learnt in run.heads)
 
 
 def notes(run: Run) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ def notes(run: Run) -> tuple[str, ...]:
             if run.head == "linear"
             else f"two 3 × 3 convolutions of {WIDTH} channels, twice as fine as the tokens, and one of 1 × 1"
         )
-        stop = f"looked at val every {EVERY} steps and kept the best mIoU" if len(run.parts[0].choose) else "no val"
+        stop = f"looked at val every {EVERY} steps and kept the best mIoU" if _stopped_by_val(run) else "no val"
         found.append(
             f"Head: {kind}, on tokens standardised per channel; cross-entropy at even points of the maps, AdamW with"
             f" rate {RATE[run.head]:g} and weight decay {DECAY:g}, {STEPS} steps of {BATCH} scenes; {stop}. Frozen"

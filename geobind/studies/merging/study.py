@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 from geobind.errors import RecipeError
 from geobind.evaluate.results import AllPairs
-from geobind.evaluate.retrieval import all_pairs
-from geobind.plan import Plan, resolve
+from geobind.plan import Plan
 from geobind.plugins import get_plugins
 from geobind.progress import say
 from geobind.space.merge import merge
-from geobind.space.records import SpaceRecord
+from geobind.space.recipe import plan_of_record
 from geobind.studies.merging.asked import Asked, ks_of
 from geobind.studies.merging.told import finding
-from geobind.studies.work import datasets_of, quiet, subject_of, working_folder
-from geobind.yamlfile import Document
+from geobind.studies.work import datasets_of, evaluate_space, quiet, working_folder
 
 if TYPE_CHECKING:
     from geobind.evaluate.findings import Finding
@@ -110,22 +108,12 @@ def sweep(
             with quiet() if points else nullcontext():  # what is to be said of the merging is said once
                 record = merge(a, b, alpha, space, towers)
             if plan is None:
-                plan = _plan(record, overrides)
+                plan = plan_of_record(record, "space.json", get_plugins(), overrides)
                 datasets = datasets_of(plan)
-            subject = subject_of(space, plan, split=split, datasets=datasets)
-            with quiet():
-                result = all_pairs(subject, modalities=modalities, ks=ks_of(asked))
+            result = evaluate_space(space, plan, split=split, modalities=modalities, ks=ks_of(asked), datasets=datasets)
             for one in asked:
                 one.of(result)  # refuses what is not measured before the others are
             points.append(Point(alpha, result))
             shutil.rmtree(space)
     chosen = tuple(towers) if towers is not None else None
     return Sweep(a=a, b=b, towers=chosen, split=split, asked=asked, points=tuple(points))
-
-
-def _plan(record: SpaceRecord, overrides: Sequence[str]) -> Plan:
-    """The recipe of the merged space."""
-    document = Document("space.json", record.recipe)
-    for assignment in overrides:
-        document.set(assignment)
-    return resolve(record.recipe_name, document, get_plugins())

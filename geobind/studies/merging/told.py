@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobind.evaluate.findings import Finding, Measure, Table, Value
@@ -67,8 +67,7 @@ def to_csv(sweep: Sweep) -> str:
 
 def _measure(asked: Asked, point: Point) -> Measure:
     found = next(one for one in asked.of(point.result).measures() if one.metric == asked.figure)
-    own = asdict(found) | {"protocol": {**found.protocol, "alpha": point.alpha}}
-    return Measure(**own)
+    return replace(found, protocol={**found.protocol, "alpha": point.alpha})
 
 
 def _best(sweep: Sweep) -> str:

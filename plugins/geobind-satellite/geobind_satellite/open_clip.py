@@ -6,6 +6,7 @@ Shapes: B batch, H = W pixels, T tokens, E embedding width, d width of the image
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ with geobind.needs("open_clip", "pip install open_clip_torch"):
     )
     from open_clip.tokenizer import HFTokenizer  # type: ignore[import-untyped]
     from open_clip.transformer import VisionTransformer  # type: ignore[import-untyped]
+
+MAKING = Lock()
+"""Held while a tokenizer is made: items are prepared in threads."""
 
 # The side of a CLIP that is not wanted is built as small as it goes, and dropped.
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
@@ -94,15 +98,29 @@ class OpenClipImage(ImageEncoder):
 class OpenClipText(geobind.Encoder):
     """The text tower, projection included."""
 
-    def __init__(self, config: OpenClipConfig, clip: Architecture, tokenizer: Any, text: Any) -> None:
+    def __init__(self, config: OpenClipConfig, clip: Architecture, text: Any) -> None:
         super().__init__()
         self.config, self.clip = config, clip
         self.embed_dim = clip.embed_dim
-        self.tokenizer = tokenizer
         self.text: Any = text
+        self._tokenizer: Any = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's own, made when it is first asked for: like the weights, it may be on the hub.
+
+        Raises:
+            WeightsError: It is, and the hub does not answer; or its vocabulary is missing.
+        """
+        if self._tokenizer is None:
+            with MAKING:
+                if self._tokenizer is None:
+                    self._tokenizer = _tokenizer(self.config, self.clip)
+        return self._tokenizer
 
     def load_pretrained(self) -> str:
-        """Fill the tower from the CLIP checkpoint that the config names."""
+        """Fill the tower from the CLIP checkpoint that the config names, and bring its tokenizer."""
+        _ = self.tokenizer
         found = find_weights(self.config)
         if found is None:
             return "random"
@@ -118,6 +136,7 @@ class OpenClipText(geobind.Encoder):
 
         Raises:
             DataError: Not a string, or nothing but blanks.
+            WeightsError: As for :attr:`tokenizer`.
         """
         return {"tokens": self.tokenizer(read_text(item))[0]}
 
@@ -161,19 +180,18 @@ def build_image(config: OpenClipImageConfig) -> OpenClipImage:
 
 
 def build_text(config: OpenClipConfig) -> OpenClipText:
-    """The text tower with random weights, and its tokenizer.
+    """The text tower with random weights.
 
     Raises:
         RecipeError: No such model, or an inline one that makes no sense.
-        WeightsError: The model's card or tokenizer is on the hub, and the hub does not answer.
+        WeightsError: The model's card is on the hub, and the hub does not answer.
     """
     clip = architecture(config)
     text_cfg = dict(clip.text)
     if name := text_cfg.get("hf_model_name"):
         # Fetched here, because transformers would try for minutes where there is no hub.
         text_cfg |= {"hf_model_name": str(hub_file(name, "config.json").parent), "hf_model_pretrained": False}
-    tokenizer = _tokenizer(config, clip)
-    return OpenClipText(config, clip, tokenizer, _assemble(clip, NO_VISION, text_cfg).text)
+    return OpenClipText(config, clip, _assemble(clip, NO_VISION, text_cfg).text)
 
 
 def _visual(clip: Architecture, image_size: int | None) -> Any:

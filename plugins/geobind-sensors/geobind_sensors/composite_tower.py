@@ -31,7 +31,7 @@ class Composite(geobind.Encoder):
         super().__init__()
         self.tower = tower
         self.bands = None if bands is None else tuple(bands)
-        self.embed_dim, self.token_dim = tower.embed_dim, tower.token_dim
+        self.embed_dim = tower.embed_dim
         self.throughput_batch = tower.throughput_batch
 
     def load_pretrained(self) -> str:

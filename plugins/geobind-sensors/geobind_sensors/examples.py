@@ -14,6 +14,7 @@ from PIL import Image
 
 from geobind_sensors.image import Band, SensorImage
 from geobind_sensors.modalities import MODALITIES
+from geobind_sensors.pictures import EIGHT_BIT
 from geobind_sensors.sensors import find_sensor, user_modalities
 
 SENSORS = {
@@ -26,7 +27,7 @@ SENSORS = {
 }
 """Which sensor stands for a modality, and by which convention; otherwise the sensor of its name, by none."""
 
-RANGES = {"reflectance": (0.0, 0.3), "dB": (-25.0, 0.0), "K": (270.0, 310.0), "m": (0.0, 3000.0), "0 … 255": (0, 255)}
+RANGES = {"reflectance": (0.0, 0.3), "dB": (-25.0, 0.0), "K": (270.0, 310.0), "m": (0.0, 3000.0), EIGHT_BIT: (0, 255)}
 """What values lie in, by units; 0 to 1 for others."""
 
 CLASSES = 6
@@ -68,7 +69,7 @@ def _of_sensor(modality: str, index: int) -> SensorImage:
     noise = rng.normal(0, 0.05, (len(bands), rows, columns))
     unit = np.clip(0.5 + 0.45 * np.einsum("bw,wij->bij", shares, waves) + noise, 0, 1)
     values = np.stack([_spread(layer, band) for layer, band in zip(unit, bands, strict=True)])
-    eight_bit = all(band.units == "0 … 255" for band in bands)
+    eight_bit = all(band.units == EIGHT_BIT for band in bands)
     valid = None
     if index % 3 == 2:
         valid = np.ones((rows, columns), dtype=bool)

@@ -20,6 +20,8 @@ SUMMARIES = {
 }
 MODALITIES = tuple(SUMMARIES)
 """Modalities that a sensor may name; one that names none is a modality of its own."""
+CLASSMAP = "classmap"
+"""The modality of maps of classes: its images have codes and no sensor."""
 
 
 def SENSOR_MODALITIES() -> tuple[str, ...]:
@@ -29,6 +31,7 @@ def SENSOR_MODALITIES() -> tuple[str, ...]:
 
 def specs() -> list[geobind.ModalitySpec]:
     """All of them."""
+    user = user_modalities()
     sensors = [
         geobind.ModalitySpec(
             name=name,
@@ -37,11 +40,12 @@ def specs() -> list[geobind.ModalitySpec]:
             units=UNITS,
             example=f"geobind_sensors.examples:{name}",
             preview="geobind_sensors.pictures:preview",
+            declared=user.get(name, ""),
         )
         for name in SENSOR_MODALITIES()
     ]
     classmap = geobind.ModalitySpec(
-        name="classmap",
+        name=CLASSMAP,
         item="Map of classes, such as land cover or climate: integer array [H, W] of codes",
         summary="What class each spot around a place has; for scoring maps, not for encoding.",
         units="1 (codes of classes)",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from geobind.errors import DataError, nearest
@@ -138,18 +139,26 @@ class Sensor:
         """Bands by name, for those given by name or common name; raises DataError with the nearest for another."""
         if names is None:
             return self.names
-        by_common = {band.common: name for name, band in self.entry.bands.items() if band.common}
         found = []
         for name in names:
-            known = name if name in self.entry.bands else by_common.get(name)
+            known = self.find(name)
             if known is None:
                 raise DataError(
-                    f"sensor {self.name!r} has no band {name!r}", fix=nearest(name, {*self.entry.bands, *by_common})
+                    f"sensor {self.name!r} has no band {name!r}",
+                    fix=nearest(name, {*self.entry.bands, *self._by_common}),
                 )
             found.append(known)
         if twice := {name for name in found if found.count(name) > 1}:
             raise DataError(f"band {sorted(twice)[0]!r} of {self.name!r} is named twice", fix="Name each once.")
         return tuple(found)
+
+    def find(self, name: str) -> str | None:
+        """The band of a name or common name; None where there is none."""
+        return name if name in self.entry.bands else self._by_common.get(name)
+
+    @cached_property
+    def _by_common(self) -> dict[str, str]:
+        return {band.common: name for name, band in self.entry.bands.items() if band.common}
 
     def said(self, band: str, key: str) -> Any:
         """What a band says for itself, or the sensor for all, at a key such as ``units`` or ``nodata``."""

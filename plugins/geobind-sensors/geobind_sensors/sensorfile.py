@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 import geobind
 from geobind.errors import RecipeError, explain, nearest
 from geobind.yamlfile import Document, read_document
-from geobind_sensors.modalities import MODALITIES
+from geobind_sensors.modalities import CLASSMAP, MODALITIES
 
 CONVENTIONS = "conventions"
 """The key of a file that is no sensor."""
@@ -193,7 +193,12 @@ def read_file(path: Path, known: Catalogue) -> Catalogue:
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise RecipeError(f"a sensor is called {name!r}", where=where, fix="Write [a-z][a-z0-9_]*.")
         _refuse_taken(name, known, where)
-        found.sensors[name] = Entry(_sensor(document, name, values, known | found), where)
+        entry = _sensor(document, name, values, known | found)
+        if not entry.modality and name in (*MODALITIES, CLASSMAP):
+            what = f"sensor {name!r} names no modality, and there is one called like it"
+            fix = "Rename it." if name == CLASSMAP else f"Say `modality: {name}`, or rename it."
+            raise RecipeError(what, where=where, fix=fix)
+        found.sensors[name] = Entry(entry, where)
     return found
 
 
@@ -204,7 +209,11 @@ def _refuse_taken(name: str, known: Catalogue, where: str) -> None:
 
 def _conventions(document: Document) -> dict[str, Convention]:
     found = {}
-    for name, values in (document.values.get(CONVENTIONS) or {}).items():
+    told = document.values.get(CONVENTIONS) or {}
+    if not isinstance(told, Mapping):
+        what = f"{CONVENTIONS} = {told!r} are no mapping of names"
+        raise RecipeError(what, where=document.where((CONVENTIONS,)), fix=f"See {EXAMPLE}.")
+    for name, values in told.items():
         try:
             found[name] = Convention.model_validate(values)
         except ValidationError as error:
@@ -215,7 +224,7 @@ def _conventions(document: Document) -> dict[str, Convention]:
 def _sensor(document: Document, name: str, values: Any, known: Catalogue) -> SensorEntry:
     values = _lengthened(values)
     if isinstance(values, Mapping) and (like := values.get("like")):
-        if like not in known.sensors:
+        if not isinstance(like, str) or like not in known.sensors:
             where = document.where((name, "like"))
             raise RecipeError(f"no sensor {like!r} to be like", where=where, fix=nearest(str(like), known.sensors))
         values = _over(known.sensors[like].values.model_dump(exclude_unset=True), values)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobind.errors import DataError, GeobindError, nearest
+from geobind.progress import say
 from geobind_sensors.sensor import Sensor
 
 if TYPE_CHECKING:
@@ -30,7 +30,15 @@ def load_sensors() -> dict[str, Sensor]:
     Raises:
         RecipeError: A file of the user's that cannot be understood, with file and line.
     """
-    return _sensors(_all())
+    catalogue = _registry()
+    for path in user_files():
+        catalogue |= _user_file(path, _stamp(path))
+    return _sensors(catalogue)
+
+
+def sound_sensors() -> dict[str, Sensor]:
+    """As :func:`load_sensors`, for lists: a file that cannot be understood is left out, and told in a sentence."""
+    return _sensors(_registry() | _sound())
 
 
 def find_sensor(name: str) -> Sensor:
@@ -47,25 +55,20 @@ def find_sensor(name: str) -> Sensor:
 
 
 def conventions() -> dict[str, Convention]:
-    """All conventions for wavelengths by name; raises RecipeError as :func:`load_sensors` does."""
-    return _all().conventions
+    """All conventions for wavelengths by name; files with a fault are left out as in :func:`sound_sensors`."""
+    return (_registry() | _sound()).conventions
 
 
-def user_modalities() -> tuple[str, ...]:
-    """The modalities that sensors of the user are by themselves, by name.
+def user_modalities() -> dict[str, str]:
+    """The modalities that sensors of the user are by themselves, by name, each with the ``file:line`` that declares it.
 
-    A file that cannot be understood is passed over with a warning, since whoever lists plugins asks for no sensor;
+    A file that cannot be understood is left out and told in a sentence, since whoever lists plugins asks for no sensor;
     :func:`load_sensors` raises its fault.
     """
-    found = set()
-    for path in user_files():
-        try:
-            sensors = _sensors(_user_file(path, _stamp(path)))
-        except GeobindError as error:
-            warnings.warn(f"sensors of {path} are left out: {error}", stacklevel=2)
-        else:
-            found |= {sensor.name for sensor in sensors.values() if not sensor.entry.modality}
-    return tuple(sorted(found))
+    if not user_files():
+        return {}
+    found = sorted(_sound().sensors.items())
+    return {name: entry.where for name, entry in found if not entry.values.modality}
 
 
 def user_files() -> list[Path]:
@@ -116,11 +119,24 @@ def make_image(
     )
 
 
-def _all() -> Catalogue:
-    catalogue = _registry()
+def _sound() -> Catalogue:
+    """What the user's files say, but for those with a fault."""
+    from geobind_sensors.sensorfile import Catalogue
+
+    catalogue = Catalogue()
     for path in user_files():
-        catalogue |= _user_file(path, _stamp(path))
+        stamp = _stamp(path)
+        try:
+            catalogue |= _user_file(path, stamp)
+        except GeobindError as error:
+            _tell(f"sensors of {path} are left out: {error}", stamp)
     return catalogue
+
+
+@cache
+def _tell(line: str, stamp: tuple[Any, ...]) -> None:
+    """Once for each state of a file, though several hooks ask for it."""
+    say(line)
 
 
 @cache

@@ -26,9 +26,9 @@ def list_(as_json: JsonOption = False) -> None:
     """Show every sensor: its modality, its bands and the range of their wavelengths."""
     from rich.table import Table
 
-    from geobind_sensors.sensors import load_sensors
+    from geobind_sensors.sensors import sound_sensors
 
-    sensors = load_sensors()
+    sensors = sound_sensors()
     if as_json:
         typer.echo(json.dumps({name: _values(sensor) for name, sensor in sensors.items()}, indent=2))
         return

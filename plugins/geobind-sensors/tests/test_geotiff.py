@@ -76,7 +76,10 @@ def test_bands_are_named_selected_and_ordered(tmp_path, places):
 def test_layers_that_nobody_names_are_no_bands(tmp_path, places):
     write_raster(tmp_path / "a.tif", np.ones((2, 4, 4), np.uint16), bands=["stack-1", "stack-2"])
     dataset = places([{}], {"sentinel2": {"file": "a.tif"}})
-    with pytest.raises(DataError, match="it describes them as 'stack-1', 'stack-2'.*Name them with `bands`.*B8A"):
+    told = (
+        r"it describes them as 'stack-1', 'stack-2' \(.*a\.tif, .*places\.csv:2, id 'p0'.*Name them with `bands`.*B8A"
+    )
+    with pytest.raises(DataError, match=told):
         dataset.items("sentinel2", "train")
 
 
@@ -97,7 +100,7 @@ def test_a_file_with_other_layers_than_named_is_refused(tmp_path, places):
     assert items[0].names == ("red", "green", "blue")
     with pytest.raises(DataError, match=r"the file has 2 layers, and 3 bands are named \(.*b\.tif, .*:3, id 'p1'"):
         items[1]
-    with pytest.raises(DataError, match="the file has 2 layers, and 3 bands are named"):
+    with pytest.raises(DataError, match=r"the file has 2 layers, and 3 bands are named \(.*b\.tif, .*:2, id 'p0'"):
         places([{"fn": "b"}], {"rgb": how}).items("rgb", "train")
 
 
@@ -327,6 +330,20 @@ def test_patterns_find_files_in_nested_folders(tmp_path, places):
         places(rows, how).items("elevation", "train")
     with pytest.raises(DataError, match=r"means no file \(.*places\.csv:3"):
         places([{"n": "19"}, {"n": "02"}], how).items("elevation", "train")
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.csv", ";"), ("a.tsv", "\t")])
+def test_images_and_what_the_table_holds_are_of_one_group(tmp_path, name, delimiter):
+    """``007`` names a file as it stands there, and is the number 7 wherever a manifest takes it for one."""
+    write_raster(tmp_path / "007.tif", np.ones((1, 4, 4), np.uint8))
+    lines = ("fn,site,split,caption", "007,01,train,a field")
+    (tmp_path / name).write_text("\n".join(lines).replace(",", delimiter) + "\n")
+    keys = {"delimiter": delimiter, "split": "split", "group": "site", "tags": ("site",), "origin": "made up"}
+    items = {"text": {"column": "caption", "text": True}}
+    images = {"elevation": {"file": "{fn}.tif"}}
+    dataset = build(GeoTiffConfig(path=tmp_path / name, items=items, images=images, **keys))
+    found = [dataset.items(modality, "train") for modality in ("elevation", "text")]
+    assert [each.group.tolist() for each in found] == [each.tags["site"].tolist() for each in found] == [["1"]] * 2
 
 
 def test_missing_files_are_told_or_skipped(tmp_path, places):

@@ -22,8 +22,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from geobind.bind.parallel.distributed import World
-from geobind.errors import PluginError, RecipeError, WeightsError
+from geobind.errors import RecipeError, WeightsError
 from geobind.loss import Positives
+from geobind.plan import load_plan
 from geobind.plugins import get_plugins
 
 HERE = Path(__file__).parent
@@ -191,10 +192,6 @@ def test_what_does_not_fit_is_refused():
         maka({}).meet(tokens, {}, {"t0": torch.randn(1, 5, 8)})
     with pytest.raises(RecipeError, match=r"width 8, the student of width 6.*translate: true"):
         maka({"translate": False}).meet(tokens, {}, {"t0": square})
-    with pytest.raises(PluginError, match="efficientnet_lite0"):
-        maka({"encoder": {"type": "efficientnet_lit0"}})
-    with pytest.raises(RecipeError, match="unknown key 'modell'"):
-        maka({"encoder": {"type": "timm", "modell": "x"}})
     for keys in (
         {"teachers": []},
         {"teachers": [{"name": "a", "encoder": TINY}] * 2},
@@ -203,6 +200,51 @@ def test_what_does_not_fit_is_refused():
     ):
         with pytest.raises(ValidationError):
             MakaConfig(**keys)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "told"),
+    [
+        ("{type: efficientnet_lit0}", "{type: efficientnet_lite0}", "Did you mean 'efficientnet_lite0'"),
+        ("{type: timm, modell: x}", "{type: timm, model: x}", "unknown key 'modell'. Did you mean 'model'"),
+        ("{type: timm, model: 3}", "{type: timm, model: x}", "model = 3: Input should be a valid string"),
+        ("{type: sigmoid}", "{type: siglip}", "unknown loss 'sigmoid'"),
+        ("{type: siglip, bios: 1}", "{type: siglip, bias: 1}", "unknown key 'bios'. Did you mean 'bias'"),
+        ("{type: maka}", "{type: siglip}", "the contrastive loss inside maka is maka again"),
+    ],
+)
+def test_a_wrong_part_is_told_at_its_line_while_the_recipe_is_read(tmp_path, wrong, right, told):
+    recipe = tmp_path / "taught.yaml"
+    lines = [
+        "space: {dim: 8}",
+        "anchor: {modality: text, encoder: {type: minilm}}",
+        "stages:",
+        "- name: s",
+        "  modality: rgb",
+        "  train: modality",
+        "  encoder: {type: dynamic_vit}",
+        "  dataset: {type: world}",
+        "  loss:",
+        "    type: maka",
+        "    contrastive:",
+        "      {type: siglip}",
+        "    teachers:",
+        "    - {name: one, encoder: {type: efficientnet_lite0}}",
+        "    - name: other",
+        "      encoder:",
+        "        {type: timm, model: x}",
+    ]
+    line, key = (11, "contrastive") if right.startswith("{type: siglip") else (16, "teachers.1.encoder")
+    lines[line] = f"{' ' * 8}{right}"
+    recipe.write_text("\n".join(lines))
+    load_plan(str(recipe), get_plugins())
+    lines[line] = f"{' ' * 8}{wrong}"
+    recipe.write_text("\n".join(lines))
+    with pytest.raises(RecipeError) as error:
+        load_plan(str(recipe), get_plugins())
+    assert error.value.what.startswith(f"{key} = {{'type': ")
+    assert told in error.value.what
+    assert error.value.where == f"{recipe}:{line}, loss 'maka'"
 
 
 def test_missing_weights_end_a_stage_before_anything_is_computed(tmp_path):

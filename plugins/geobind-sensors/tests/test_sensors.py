@@ -153,7 +153,7 @@ def test_a_sensor_takes_five_lines(here):
 
 def test_a_sensor_of_the_user_is_a_modality_of_its_own(here):
     here(DRONE + "mast: {modality: infrared, bands: {lwir: 10.5}}\n")
-    assert user_modalities() == ("drone",)
+    assert tuple(user_modalities()) == ("drone",)
     assert SENSOR_MODALITIES()[0] == "rgb" and SENSOR_MODALITIES()[-1] == "drone"
     plugins = Plugins()
     plugins.load_installed()
@@ -166,18 +166,18 @@ def test_a_sensor_of_the_user_is_a_modality_of_its_own(here):
 
 
 def test_without_files_of_the_user_there_is_what_the_registry_has(here):
-    assert user_modalities() == ()
+    assert user_modalities() == {}
     assert specs()[-1].name == "classmap"
 
 
 def test_more_files_are_named_by_a_variable(here, monkeypatch):
     one, two = here(DRONE, "one.yaml"), here("mast: {bands: {lwir: 10.5}}\n", "two.yaml")
     monkeypatch.setenv("GEOBIND_SENSORS", os.pathsep.join(map(str, (one, two))))
-    assert user_modalities() == ("drone", "mast")
+    assert tuple(user_modalities()) == ("drone", "mast")
     here("boat: {bands: {pan: 0.6}}\n")
-    assert user_modalities() == ("boat", "drone", "mast")
+    assert tuple(user_modalities()) == ("boat", "drone", "mast")
     monkeypatch.setenv("GEOBIND_SENSORS", str(one.with_name("sensors.yaml")))  # the one that is read anyway
-    assert user_modalities() == ("boat",)
+    assert tuple(user_modalities()) == ("boat",)
     monkeypatch.setenv("GEOBIND_SENSORS", "absent.yaml")
     with pytest.raises(RecipeError, match=r"no file of sensors 'absent.yaml'.*GEOBIND_SENSORS"):
         load_sensors()
@@ -185,9 +185,9 @@ def test_more_files_are_named_by_a_variable(here, monkeypatch):
 
 def test_a_changed_file_is_read_again(here):
     here(DRONE)
-    assert user_modalities() == ("drone",)
+    assert tuple(user_modalities()) == ("drone",)
     here(DRONE.replace("drone", "glider"))
-    assert user_modalities() == ("glider",)
+    assert tuple(user_modalities()) == ("glider",)
 
 
 def test_a_sensor_can_be_laid_over_another(here):
@@ -230,20 +230,53 @@ def test_a_sensor_can_be_laid_over_another(here):
             4,
             "unknown convention 'clai' (sensors.yaml:4). Did you mean 'clay'",
         ),
+        ("a:\n  bands: {x: 0.6}\n  like: [sentinel2]\n", 3, "no sensor ['sentinel2'] to be like"),
+        ("conventions: [own]\n", 1, "conventions = ['own'] are no mapping of names"),
         ("conventions:\n  own: {summary: A., source: B., sauce: me}\n", 2, "Did you mean 'source'"),
         ("sentinel2: {bands: {x: 0.6}}\n", 1, "there is a sensor 'sentinel2' already, in "),
         ("My Drone: {bands: {x: 0.6}}\n", 1, "a sensor is called 'My Drone'"),
+        ("sar: {bands: {x: 0.6}}\n", 1, "sensor 'sar' names no modality, and there is one called like it"),
+        ("classmap: {bands: {x: 0.6}}\n", 1, "sensor 'classmap' names no modality, and there is one called like it"),
         ("a: [\n", 2, "not valid YAML"),
     ],
 )
-def test_a_fault_is_told_with_its_line_and_takes_nothing_else_down(here, text, line, said):
+def test_a_fault_is_told_with_its_line_and_takes_nothing_else_down(here, capsys, text, line, said):
     here(text)
     with pytest.raises(RecipeError, match=re.escape(said)) as told:
         load_sensors()
     assert f"(sensors.yaml:{line})" in str(told.value)
-    with pytest.warns(UserWarning, match=r"sensors of sensors.yaml are left out: .*sensors.yaml:"):
-        assert user_modalities() == ()
+    assert user_modalities() == {}
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence == f"sensors of sensors.yaml are left out: {told.value}"
     assert find_sensor("sentinel2").name == "sentinel2"
+    listed = CliRunner().invoke(show.app, ["list"])
+    assert listed.exit_code == 0 and "sentinel2" in listed.stdout
+    assert listed.stderr == "", "it is told once"
+    assert CliRunner().invoke(show.app, ["show", "sentinel1"]).exit_code == 0
+
+
+def test_a_modality_of_another_plugin_is_not_the_users(here, capsys):
+    """Whether that plugin is loaded before this one or after it, it is the user's word that yields."""
+    here("text: {bands: {red: 0.65}}\n" + DRONE + "audio: {bands: {red: 0.65}}\n")
+    plugins = Plugins()
+    plugins.load_installed()
+    assert {plugins.record(name).status for name in ("audio", "sensors", "text")} == {"ok"}
+    assert [plugins.modality(name).declared for name in ("audio", "drone", "text")] == ["", "sensors.yaml:2", ""]
+    for name in ("timm", "dynamic_vit"):
+        (served,) = {s.modalities for s in plugins.record("sensors").specs if s.name == name}
+        assert served == (*MODALITIES, "drone")
+    assert capsys.readouterr().err.splitlines() == [
+        f"modality {name} is left out: plugin '{name}' brings one of that name (sensors.yaml:{line}). "
+        "Give it another name there."
+        for name, line in (("audio", 5), ("text", 1))
+    ]
+
+
+def test_a_file_that_declares_a_sensor_again_is_left_out_of_lists(here, monkeypatch, capsys):
+    monkeypatch.setenv("GEOBIND_SENSORS", str(here(DRONE + "mast: {bands: {lwir: 10.5}}\n", "more.yaml")))
+    here(DRONE)
+    assert user_modalities() == {"drone": "sensors.yaml:1"}
+    assert re.search(r"sensors of .*more.yaml are left out: there is a sensor 'drone' already", capsys.readouterr().err)
 
 
 def test_a_convention_of_the_user(here):

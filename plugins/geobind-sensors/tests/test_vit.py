@@ -78,7 +78,7 @@ def test_one_network_takes_any_number_of_bands(bands):
         assert torch.equal(features, ENCODER(given))
         assert torch.equal(tokens, ENCODER.tokens(given))
     assert features.shape == (2, ENCODER.embed_dim)
-    assert tokens.shape == (2, 16, ENCODER.token_dim)
+    assert tokens.shape == (2, 16, ENCODER.embed_dim)
     assert bool(features.isfinite().all())
 
 

@@ -177,6 +177,14 @@ def test_other_sizes_are_told_as_the_keys_to_set(config, fix):
         begin(build(**SMALL | config), plain())
 
 
+def test_the_mlp_ratio_that_is_told_is_the_one_that_fits():
+    """113 hidden neurons of 32: rounded down to four places, the ratio would make 112 of them."""
+    net = plain(mlp_ratio=113.5 / 32)
+    with pytest.raises(RecipeError, match=r"Set mlp_ratio: 3\.5313\."):
+        begin(build(**SMALL), net)
+    assert begin(build(**SMALL, mlp_ratio=3.5313), net)
+
+
 def test_what_is_no_plain_vit_is_told(tmp_path):
     start = {"type": "timm", "model": "test_convnext", "pretrained": str(tmp_path / "net.safetensors")}
     save_file(timm.create_model("test_convnext").state_dict(), tmp_path / "net.safetensors")
@@ -191,6 +199,10 @@ def test_what_is_no_plain_vit_is_told(tmp_path):
 def test_random_weights_are_called_random():
     encoder = build(**SMALL)
     assert encoder.load_pretrained() == of_dynamic_vit(encoder.config) == "random"
-    for start in ({"type": "timm", "model": "test_vit", "pretrained": False}, {"type": "open_clip", "model": "RN50"}):
+    for start in (
+        {"type": "timm", "model": "test_vit", "pretrained": False},
+        {"type": "open_clip", "model": "RN50"},
+        {"type": "open_clip", "model": "hf-hub:org/repo", "pretrained": "webli"},
+    ):
         with pytest.raises(ValidationError):
             DynamicVitConfig(start=start)

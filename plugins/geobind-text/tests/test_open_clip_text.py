@@ -95,8 +95,10 @@ def test_a_folders_tokenizer_is_used(tmp_path):
 
 
 def test_a_tokenizer_without_its_vocabulary_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match="holds 5 tokens: its vocabulary is missing"):
-        build(**folder_model(tmp_path / "model", 5))
+    tower = build(**folder_model(tmp_path / "model", 5))  # as a dry run does
+    for use in (tower.load_pretrained, tower.describe_preprocessing, lambda: tower.preprocess("a beach", train=False)):
+        with pytest.raises(WeightsError, match="holds 5 tokens: its vocabulary is missing"):
+            use()
 
 
 def test_a_hugging_face_tower_needs_its_config_only(hub, tmp_path):

@@ -5,11 +5,27 @@ Only the configuration and the spec are here; nothing imports torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 import geobind
+from geobind.errors import GeobindError
+from geobind.plugins import get_plugins
+
+TEACHING = "satellite"
+"""The modality whose encoders can teach."""
+
+
+@contextmanager
+def _at_its_key() -> Iterator[None]:
+    """Of a ValueError pydantic notes the key, and so a recipe's line is told."""
+    try:
+        yield
+    except GeobindError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
 
 class Teacher(geobind.Config):
@@ -27,6 +43,13 @@ class Teacher(geobind.Config):
     translate: bool = True
     """Whether the student's features pass a translator, which learns, before they are compared. Without it they are
     only resized to the teacher's grid, and must be as wide as the teacher's."""
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, encoder: dict[str, Any]) -> dict[str, Any]:
+        with _at_its_key():
+            get_plugins().encoder(TEACHING, encoder)
+        return encoder
 
 
 class Distances(geobind.Config):
@@ -51,21 +74,31 @@ class MakaConfig(geobind.Config):
 
     contrastive: dict[str, Any] = Field(default_factory=lambda: {"type": "siglip"})
     """``{type: NAME, …}``: what the pairs are scored by."""
-    teachers: tuple[Teacher, ...] = Field(min_length=1)
+    teachers: tuple[Teacher, ...]
     """Who teaches."""
     weight: float = Field(1.0, gt=0)
     """Of the teachers' sum beside the contrastive loss."""
     distances: Distances = Distances()
     """Weights of the three distances."""
 
-    @model_validator(mode="after")
-    def _check(self) -> MakaConfig:
-        names = [teacher.name for teacher in self.teachers]
+    @field_validator("contrastive")
+    @classmethod
+    def _known_loss(cls, contrastive: dict[str, Any]) -> dict[str, Any]:
+        if contrastive.get("type") == "maka":
+            raise ValueError("the contrastive loss inside maka is maka again; name all teachers in one")
+        with _at_its_key():
+            get_plugins().loss(contrastive)
+        return contrastive
+
+    @field_validator("teachers")
+    @classmethod
+    def _told_apart(cls, teachers: tuple[Teacher, ...]) -> tuple[Teacher, ...]:
+        if not teachers:  # min_length would be told of a single teacher that is wrong, too
+            raise ValueError("name one, or take the contrastive loss alone")
+        names = [teacher.name for teacher in teachers]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"teachers are given twice: {', '.join(sorted(twice))}")
-        if self.contrastive.get("type") == "maka":
-            raise ValueError("the contrastive loss inside maka is maka again; name all teachers in one")
-        return self
+        return teachers
 
 
 def specs() -> list[geobind.LossSpec]:

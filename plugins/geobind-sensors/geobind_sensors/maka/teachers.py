@@ -10,10 +10,7 @@ from geobind.encoder import Encoder
 from geobind.plugins import get_plugins
 from geobind.progress import say
 from geobind_sensors.composite_tower import Composite
-from geobind_sensors.maka import Teacher
-
-MODALITY = "satellite"
-"""The modality whose encoders can teach."""
+from geobind_sensors.maka import TEACHING, Teacher
 
 _made: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
 
@@ -22,11 +19,10 @@ def make_teacher(teacher: Teacher) -> Encoder:
     """The tower with its weights, which nothing changes.
 
     Raises:
-        PluginError: No sound plugin brings the encoder.
-        RecipeError: A key or value of it is wrong.
+        RecipeError: No such network.
         WeightsError: Its weights are missing.
     """
-    choice = get_plugins().encoder(MODALITY, teacher.encoder)
+    choice = get_plugins().encoder(TEACHING, teacher.encoder)
     key = repr((choice.as_dict(), teacher.bands))
     if (made := _made.get(key)) is not None:
         return made

@@ -10,9 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 import geobind
 from geobind.builtin import ManifestConfig, ManifestItems
+from geobind_sensors.modalities import CLASSMAP
 
-CLASSMAP = "classmap"
-"""The modality of maps of classes: its images have codes and no sensor."""
 TEXT = "text"
 
 

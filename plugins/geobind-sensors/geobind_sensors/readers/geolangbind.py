@@ -24,6 +24,7 @@ from geobind.data.patterns import matches
 from geobind.errors import DataError, nearest
 from geobind.progress import track
 from geobind_sensors.image import Band, SensorImage
+from geobind_sensors.pictures import EIGHT_BIT
 from geobind_sensors.readers import TEXT, GeoLangBindConfig
 from geobind_sensors.readers.members import LONGEST, decoded, layers, located, wavelengths
 from geobind_sensors.readers.shards import FIELDS, Index, read_member, scan
@@ -262,7 +263,7 @@ def _kind(waves: Sequence[float]) -> str:
 
 
 def _bands(waves: Sequence[float]) -> tuple[Band, ...]:
-    return tuple(Band(str(row + 1), wave, "0 … 255", HALF, HALF) for row, wave in enumerate(waves))
+    return tuple(Band(str(row + 1), wave, EIGHT_BIT, HALF, HALF) for row, wave in enumerate(waves))
 
 
 def _state(path: Path) -> str:

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 from numpy.typing import NDArray
 
 from geobind.builtin import ManifestItems
 from geobind.data.items import SPLITS, Items
-from geobind.data.manifest import ManifestDataset
+from geobind.data.manifest import ManifestDataset, as_strings, read_table
 from geobind.errors import DataError
 from geobind_sensors.readers import GeoTiffConfig, RasterImages
 from geobind_sensors.readers.locate import Locator
@@ -95,9 +94,9 @@ class GeoTiffDataset(ManifestDataset):
             load=load,
             place=images.place,
             key=np.array([load.key(index) for index in range(len(row))], dtype=np.str_),
-            group=None if config.group is None else np.array(self._column(config.group), dtype=np.str_)[row],
+            group=None if config.group is None else as_strings(self.table[config.group])[row],
             lat_lon=None if self._lat_lon is None else self._lat_lon[row],
-            tags={tag: np.array(self._column(tag), dtype=np.str_)[row] for tag in config.tags},
+            tags={tag: as_strings(self.table[tag])[row] for tag in config.tags},
             kind=np.full(len(row), images.source.kind if images.source else ""),
         )
         return {split: items.take(np.flatnonzero(self._splits[row] == split)) for split in SPLITS}
@@ -148,7 +147,7 @@ class GeoTiffDataset(ManifestDataset):
                 self._skipped.append(str(error))
                 continue
             if headers:
-                source = resolve(modality, how, headers)
+                source = resolve(modality, how, headers, [f"{path}, {where}" for path in files])
             for name, window in cut:
                 rows.append(row)
                 places.append(name)
@@ -166,11 +165,9 @@ class GeoTiffDataset(ManifestDataset):
         """A column as texts, empty where the cell is; of a CSV file as it stands there, so that ``007`` stays that."""
         if name not in self._cells:
             column = self.table[name]
-            if not pa.types.is_string(column.type) and self.config.path.suffix.lower() == ".csv":
-                as_texts = pa.csv.ConvertOptions(include_columns=[name], column_types={name: pa.string()})
-                how = pa.csv.ParseOptions(newlines_in_values=True)
-                column = pa.csv.read_csv(self.config.path, parse_options=how, convert_options=as_texts)[name]
-            self._cells[name] = ["" if cell is None else str(cell) for cell in column.to_pylist()]
+            if not pa.types.is_string(column.type):
+                column = read_table(self.config.path, self.config.delimiter, texts=(name,))[name]
+            self._cells[name] = as_strings(column).tolist()
         return self._cells[name]
 
 

@@ -19,7 +19,8 @@ from rasterio.io import DatasetReader
 
 from geobind.errors import DataError, nearest
 from geobind_sensors.image import Band, SensorImage
-from geobind_sensors.readers import CLASSMAP, RasterFile, RasterImages
+from geobind_sensors.modalities import CLASSMAP
+from geobind_sensors.readers import RasterFile, RasterImages
 from geobind_sensors.readers.raster import Header, Window, opened, read, resized
 from geobind_sensors.sensor import Sensor
 from geobind_sensors.sensors import find_sensor
@@ -117,13 +118,14 @@ class Source:
         )
 
 
-def resolve(modality: str, how: RasterImages, headers: Sequence[Header]) -> Source:
+def resolve(modality: str, how: RasterImages, headers: Sequence[Header], places: Sequence[str]) -> Source:
     """What the files of a modality hold.
 
     Args:
         modality: Its word.
         how: What the config says.
         headers: Of the files of one image, for what the config leaves to them; the others must be like it.
+        places: Those files and their row, for messages.
 
     Raises:
         DataError: No such sensor, band or convention, or files whose layers nobody names.
@@ -133,10 +135,11 @@ def resolve(modality: str, how: RasterImages, headers: Sequence[Header]) -> Sour
         return Source(CLASSMAP, (1,), ((layer,),), (0,), ())
     sensor = find_sensor(how.sensor or modality)
     told = Numbers(how.scale, how.offset, how.nodata)
-    named = [_names(part, header, sensor) for part, header in zip(how.parts, headers, strict=True)]
-    for part, header, names in zip(how.parts, headers, named, strict=True):
-        _require_count(header.count, len(names), part.file)
-    known = [[name for name in names if not how.select or _is(sensor, name)] for names in named]
+    named = []
+    for part, header, place in zip(how.parts, headers, places, strict=True):
+        named.append(_names(part, header, sensor, place))
+        _require_count(header.count, len(named[-1]), place)
+    known = [[name for name in names if not how.select or sensor.find(name)] for names in named]
     every = sensor.resolve([name for names in known for name in names])
     chosen = sensor.resolve(how.select) if how.select else every
     if absent := [name for name in chosen if name not in every]:
@@ -144,9 +147,9 @@ def resolve(modality: str, how: RasterImages, headers: Sequence[Header]) -> Sour
     layers = []
     for part, header, names in zip(how.parts, headers, named, strict=True):
         words = [""] * len(names) if part.bands else header.descriptions
-        own = [(at, sensor.resolve([name])[0]) for at, name in enumerate(names) if _is(sensor, name)]
+        own = [(at, sensor.find(name)) for at, name in enumerate(names)]
         layers.append(
-            tuple(Layer(at + 1, name, words[at], told, _said(sensor, name)) for at, name in own if name in chosen)
+            tuple(Layer(at + 1, band, words[at], told, _said(sensor, band)) for at, band in own if band in chosen)
         )
     read = [layer.name for each in layers for layer in each]
     return Source(
@@ -180,24 +183,20 @@ def _require_described(raster: DatasetReader, layers: Sequence[Layer], where: st
             )
 
 
-def _names(part: RasterFile, header: Header, sensor: Sensor) -> tuple[str, ...]:
+def _names(part: RasterFile, header: Header, sensor: Sensor, where: str) -> tuple[str, ...]:
     """Names of the layers of a file: as the config has them, as it describes them, or of a sensor's only band."""
     if part.bands:
         return part.bands
     if header.count == 1 == len(sensor.names):
         return sensor.names
-    if all(_is(sensor, name) for name in header.descriptions):
+    if all(map(sensor.find, header.descriptions)):
         return header.descriptions
     raise DataError(
         f"nothing says which bands the {header.count} layers of {part.file!r} are: it describes them as "
         f"{', '.join(repr(name) for name in header.descriptions[:4])}{' …' if header.count > 4 else ''}",
+        where=where,
         fix=f"Name them with `bands`, in the file's order. Bands of {sensor.name!r}: {', '.join(sensor.entry.bands)}.",
     )
-
-
-def _is(sensor: Sensor, name: str) -> bool:
-    """Whether a sensor has a band of this name or common name."""
-    return bool(name) and (name in sensor.entry.bands or any(name == b.common for b in sensor.entry.bands.values()))
 
 
 def _said(sensor: Sensor, band: str) -> Numbers:

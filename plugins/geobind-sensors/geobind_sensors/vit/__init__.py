@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from geobind_satellite import OpenClipImageConfig, TimmConfig
 from pydantic import Field, model_validator
 
 import geobind
@@ -31,6 +32,11 @@ class TimmStart(geobind.Config):
     pretrained: str | None = None
     """The path of a checkpoint; null for timm's own weights of the model."""
 
+    @property
+    def tower(self) -> TimmConfig:
+        """What it is for satellite pictures."""
+        return TimmConfig(model=self.model, pretrained=self.pretrained or True)
+
 
 class OpenClipStart(geobind.Config):
     """Begin as the image tower of a CLIP."""
@@ -44,9 +50,14 @@ class OpenClipStart(geobind.Config):
 
     @model_validator(mode="after")
     def _check(self) -> OpenClipStart:
-        if self.model.startswith(("hf-hub:", "local-dir:")) != (self.pretrained is None):
-            raise ValueError("pretrained is for models that do not bring their own weights, and those need it")
+        if not self.tower.brings_weights and self.pretrained is None:
+            raise ValueError(f"model {self.model!r} brings no weights: name some with pretrained")
         return self
+
+    @property
+    def tower(self) -> OpenClipImageConfig:
+        """What it is for satellite pictures; refused where a model brings weights, and others are named."""
+        return OpenClipImageConfig(model=self.model, pretrained=self.pretrained)
 
 
 class GeolbStart(geobind.Config):

@@ -37,7 +37,7 @@ class DynamicVit(geobind.Encoder):
         super().__init__()
         self.config = config
         width, depth, heads, mlp_ratio = config.shape
-        self.embed_dim = self.token_dim = width
+        self.embed_dim = width
         self.view = View(config.image_size, AS_PUBLISHED if isinstance(config.start, GeolbStart) else None)
         self.trunk: Any = VisionTransformer(  # a Module; timm declares no type for what its networks share
             img_size=config.image_size,

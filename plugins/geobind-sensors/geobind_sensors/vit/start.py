@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from geobind_satellite import OpenClipImageConfig, TimmConfig
 from geobind_satellite.checkpoints import fill
 from geobind_satellite.images import View
 from timm.layers.patch_embed import resample_patch_embed
@@ -123,7 +122,7 @@ def check_shape(encoder: DynamicVit, weights: Mapping[str, Tensor], phrase: str,
     ours |= {"pre_norm": config.pre_norm, "activation": config.activation}
     wrong = {key: value for key, value in found.items() if ours[key] != value}
     if int(width * config.shape[3]) != hidden and "width" not in wrong:
-        wrong["mlp_ratio"] = round(hidden / width, 4)
+        wrong["mlp_ratio"] = math.ceil(1e4 * hidden / width) / 1e4  # rounded down it would give one neuron less
     if config.pool == "map" and "attn_pool.latent" not in weights:
         wrong["pool"] = "mean"
     if wrong:
@@ -194,7 +193,7 @@ def fit_kernels(embed: DynamicPatchEmbed, kernel: Tensor, bias: Tensor) -> None:
 def _from_timm(start: TimmStart) -> Source:
     from geobind_satellite.timm import build
 
-    tower = build(TimmConfig(model=start.model, pretrained=start.pretrained or True))
+    tower = build(start.tower)
     phrase = tower.load_pretrained()
     return _of_trunk(tower.net, tower.view, phrase, start.model)
 
@@ -202,7 +201,7 @@ def _from_timm(start: TimmStart) -> Source:
 def _from_open_clip(start: OpenClipStart) -> Source:
     from geobind_satellite.open_clip import build_image
 
-    tower = build_image(OpenClipImageConfig(model=start.model, pretrained=start.pretrained))
+    tower = build_image(start.tower)
     phrase = tower.load_pretrained()
     if hasattr(tower.visual, "trunk"):
         return _of_trunk(tower.visual.trunk, tower.view, phrase, start.model)

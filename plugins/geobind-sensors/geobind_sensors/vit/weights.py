@@ -21,7 +21,6 @@ def of_dynamic_vit(config: DynamicVitConfig) -> str:
         RecipeError: timm or OpenCLIP has no such model.
         WeightsError: They are not there, or their licence is not accepted.
     """
-    from geobind_satellite import OpenClipConfig, TimmConfig
     from geobind_satellite.weights import of_open_clip, of_timm
 
     start = config.start
@@ -30,8 +29,8 @@ def of_dynamic_vit(config: DynamicVitConfig) -> str:
     if isinstance(start, GeolbStart):
         return str(geolb_file(start, hub_cached))
     if isinstance(start, TimmStart):
-        return of_timm(TimmConfig(model=start.model, pretrained=start.pretrained or True))
-    return of_open_clip(OpenClipConfig(model=start.model, pretrained=start.pretrained))
+        return of_timm(start.tower)
+    return of_open_clip(start.tower)
 
 
 def geolb_file(start: GeolbStart, hub: Callable[[str, str], Path] = hub_file) -> Path:
