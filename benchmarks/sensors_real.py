@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in write_tables(asked.data.resolve(), out).items():
         print(f"{name}: {', '.join(f'{count} {split}' for split, count in rows.items())}")
+    os.environ["GEOBIND_SENSORS"] = str(out / "sensors.yaml")
     recipe = with_tables(out)
     overrides = [part for assignment in asked.set for part in ("--set", assignment)]
     if asked.ablate:
