@@ -124,3 +124,17 @@ def test_where_nothing_stands_before(bound, plan, tmp_path):
         retention(alone, space_in(tmp_path / "small"), "b")
     with pytest.raises(SpaceError, match="there is no space"):
         retention(toy, tmp_path / "nowhere", "c")
+
+
+def test_a_shared_tower_is_not_there_as_it_was_before(plan, tmp_path):
+    def share(recipe):
+        recipe["defaults"] |= {"tower": "both", "encoder": {"type": "toy_both"}, "train": "modality"}
+        for stage in recipe["stages"]:
+            del stage["encoder"], stage["train"]
+
+    toy = plan(share)
+    bind_into(toy, [toy.stage("b")], tmp_path)
+    assert retention(toy, space_in(tmp_path), "c").details["towers"]["toy_b"]["fate"] == "changed"
+    bind_into(toy, [toy.stage("c")], tmp_path)
+    with pytest.raises(SpaceError, match="'c' has trained tower 'both', which is that of toy_b too.*--before"):
+        retention(toy, space_in(tmp_path), "c")

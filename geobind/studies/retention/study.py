@@ -44,7 +44,8 @@ def retention(
 
     Raises:
         RecipeError: No such stage.
-        SpaceError: Nothing stands before the stage; or the space lacks a stage that it requires.
+        SpaceError: Nothing stands before the stage; it has trained a tower that others share; or the space lacks a
+            stage that it requires.
     """
     chosen = plan.stage(stage)
     datasets = datasets_of(plan)
@@ -58,6 +59,7 @@ def retention(
         )
     record = read_record(space_path)
     choose(plan, record, stage=stage)  # refuses a stage whose anchor is not ready
+    _require_tower_of_before(record, chosen)
     with working_folder(workdir, "retention") as folder:
         _copy_without(space_path, space_in(fresh(folder)), record, plan, chosen)
         say(f"retention: before {stage}")
@@ -66,6 +68,19 @@ def retention(
         say(f"retention: after {stage}")
         now = _state(space_in(folder), plan, split, datasets)
         return finding(plan, chosen, split, was, now, "the stage bound again into a copy")
+
+
+def _require_tower_of_before(record: SpaceRecord, stage: StagePlan) -> None:
+    """Refuse a stage that has trained a tower which others share: what theirs was before is not kept."""
+    bound = record.towers.get(stage.config.modality)
+    if bound is None or not bound.tower:
+        return
+    if others := [name for name, tower in record.towers.items() if tower.tower == bound.tower and tower is not bound]:
+        raise SpaceError(
+            f"stage {stage.config.name!r} has trained tower {bound.tower!r}, which is that of {', '.join(others)} too:"
+            " the space does not hold it as it was before",
+            fix="Copy the space before you bind the stage, and name the copy with --before.",
+        )
 
 
 def _copy_without(space: Path, copy: Path, record: SpaceRecord, plan: Plan, stage: StagePlan) -> None:
