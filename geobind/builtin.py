@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from geobind.errors import nearest
 from geobind.hookspecs import hookimpl
@@ -14,6 +15,16 @@ from geobind.modality import Config, DatasetSpec, LossSpec, TrackerSpec
 
 PATTERN_FIELDS = ("id", "split", "group")
 """What a pattern of the folder dataset may name in braces."""
+
+
+def _shares(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not (min(fractions) >= 0 and 0 < sum(fractions) < math.inf):
+        raise ValueError("shares cannot be negative, and one at least is positive")
+    return fractions
+
+
+Shares = Annotated[tuple[float, float, float], AfterValidator(_shares)]
+"""What train, val and test get; their sum is the whole."""
 
 
 class ManifestItems(Config):
@@ -61,7 +72,7 @@ class ManifestConfig(Config):
     """Column with ``train``, ``val`` or ``test``. When absent, rows are split by spatial blocks."""
     block_deg: float = Field(1.0, gt=0)
     """Side in degrees of the spatial blocks, where there is no split column."""
-    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    fractions: Shares = (0.7, 0.15, 0.15)
     """Shares of blocks for train, val and test, where there is no split column."""
     seed: int = 0
     """Seed of the block split."""
@@ -100,7 +111,7 @@ class FolderConfig(Config):
     ``location`` too, and make spatial blocks where no pattern has ``{split}``."""
     block_deg: float = Field(1.0, gt=0)
     """Side in degrees of the spatial blocks, where no pattern has ``{split}``."""
-    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    fractions: Shares = (0.7, 0.15, 0.15)
     """Shares of blocks for train, val and test, where no pattern has ``{split}``."""
     seed: int = 0
     """Seed of the block split."""
@@ -138,7 +149,7 @@ class ResplitConfig(Config):
     """Places at random, or whole spatial blocks of them."""
     degrees: float = Field(1.0, gt=0)
     """Side in degrees of the spatial blocks."""
-    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    fractions: Shares = (0.7, 0.15, 0.15)
     """Shares for train, val and test: of places at random, or of blocks."""
     seed: int = 0
     """Seed of the split and of what a limit leaves out."""

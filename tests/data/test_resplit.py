@@ -15,7 +15,7 @@ from geobind.data.items import SPLITS, Dataset, Items
 from geobind.data.pairs import match
 from geobind.data.resplit import Resplit
 from geobind.data.splits import spatial_blocks
-from geobind.errors import DataError
+from geobind.errors import DataError, RecipeError
 from geobind.features.cache import FeatureCache
 from geobind.modality import Choice
 from geobind.plugins import get_plugins
@@ -180,3 +180,18 @@ def test_an_unknown_modality_and_a_limit_that_makes_no_sense():
         resplit().items("sound", "test")
     with pytest.raises(ValidationError, match="greater than 0"):
         resplit(limit={"test": 0})
+
+
+@pytest.mark.parametrize("fractions", [(-0.5, 1, 0.5), (0, 0, 0), (1, float("nan"), 0), (1, float("inf"), 0)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "resplit", "dataset": {"type": "toy"}},
+        {"type": "manifest", "path": "a.csv", "items": {"satellite": {"column": "path"}}},
+        {"type": "folder", "root": ".", "items": {"satellite": {"files": "{id}.jpg"}}},
+        {"type": "world"},
+    ],
+)
+def test_shares_that_make_no_sense_are_refused(config, fractions):
+    with pytest.raises(RecipeError, match="fractions.*shares cannot be negative, and one at least is positive"):
+        get_plugins().dataset({**config, "fractions": fractions})

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 import geobind
+from geobind.builtin import Shares
 
 MODALITIES = ("satellite", "rgb", "elevation", "classmap", "location", "text", "ground", "audio")
 """What the data set holds."""
-
-
-def _shares(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-    if min(fractions) < 0 or sum(fractions) <= 0:
-        raise ValueError("shares cannot be negative, and one at least is positive")
-    return fractions
 
 
 class WorldConfig(geobind.Config):
@@ -29,7 +22,7 @@ class WorldConfig(geobind.Config):
     """Side of a tile in source pixels of 7.4 km: of satellite and rgb, elevation, classmap."""
     block_deg: float = Field(8.0, gt=0, le=45)
     """Side in degrees of the blocks that are given to one split as a whole."""
-    fractions: Annotated[tuple[float, float, float], AfterValidator(_shares)] = (0.7, 0.15, 0.15)
+    fractions: Shares = (0.7, 0.15, 0.15)
     """Shares of the blocks for train, val and test."""
 
 

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 import geobind
-from geobind.builtin import ManifestConfig, ManifestItems
+from geobind.builtin import ManifestConfig, ManifestItems, Shares
 from geobind_sensors.modalities import CLASSMAP
 
 TEXT = "text"
@@ -108,12 +108,6 @@ def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _shares(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-    if min(fractions) < 0 or sum(fractions) <= 0:
-        raise ValueError("shares cannot be negative, and one at least is positive")
-    return fractions
-
-
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
 
 
@@ -130,7 +124,7 @@ class GeoLangBindConfig(geobind.Config):
     red, green and blue, as the published training does. Never assumed."""
     geoloc: Literal["none", "lat_lon", "lon_lat"] = "none"
     """Order of the two degrees in `.geoloc`, which its publishers do not say; `none` leaves them unread."""
-    fractions: Annotated[tuple[float, float, float], AfterValidator(_shares)] = (0.98, 0.01, 0.01)
+    fractions: Shares = (0.98, 0.01, 0.01)
     """Shares of the *texts* for train, val and test. Published shards are all for training: the split follows from a
     hash of the text and `seed`, so that samples of equal texts are never in two splits, and shards added later move
     nobody. It is not spatial: near places may be in two splits."""
