@@ -61,7 +61,8 @@ class ManifestDataset(Dataset):
     def __init__(self, config: ManifestConfig) -> None:
         self.config = config
         self.modalities = tuple(config.items)
-        self.table = read_table(config.path, config.delimiter)
+        texts = [how.column or modality for modality, how in config.items.items() if how.text]
+        self.table = read_table(config.path, config.delimiter, texts)
         self.root = config.root or config.path.parent
         self._skipped: list[str] = []
         self._cache: dict[str, dict[str, Items]] = {}
@@ -302,13 +303,14 @@ def _texts(value: Any) -> list[str]:
     """One text, a list column's texts, or a JSON list of texts."""
     if isinstance(value, list):
         return [str(text) for text in value if text]
+    value = str(value)
     if value.lstrip().startswith("["):
         try:
             parsed = json.loads(value)
         except json.JSONDecodeError:
             return [value]
         return [str(text) for text in parsed]
-    return [str(value)]
+    return [value]
 
 
 def _key(value: Any) -> str:

@@ -55,6 +55,16 @@ d.png,a town,5.0,6.0,test
 """
 
 
+def test_texts_that_look_like_numbers_are_texts(folder):
+    table = "satellite,caption,lat,lon,split\na.png,007,47.1,8.5,train\nb.png,,46,7,train\nc.png,12.50,9,9,train\n"
+    assert list(wide(folder, table).items("text", "train")) == ["007", "12.50"]
+    numbers = pa.table({"id": ["a", "b"], "caption": [7, None], "split": ["train", "train"]})
+    pa.parquet.write_table(numbers, folder / "m.parquet")
+    items = {"text": ManifestItems(column="caption", text=True)}
+    config = ManifestConfig(path=folder / "m.parquet", id="id", split="split", items=items, origin="made up")
+    assert list(ManifestDataset(config).items("text", "train")) == ["7"]
+
+
 def test_wide_manifest_with_missing_cells(folder):
     data = wide(folder, WIDE)
     assert [len(data.items(m, "train")) for m in ("satellite", "text", "location")] == [3, 4, 4]
