@@ -45,7 +45,7 @@ def write_tables(data: Path, out: Path) -> dict[str, dict[str, int]]:
     for name, rows in tables.items():
         pyarrow.parquet.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet")
     heights = [row["heights"] for row in tables["glc22"] if row["split"] == "train"]
-    (out / "sensors.yaml").write_text(yaml.safe_dump({"altitude": altitude(heights)}), encoding="utf-8")
+    (out / "sensors.yaml").write_text(yaml.safe_dump({"altitude": heights_sensor(heights)}), encoding="utf-8")
     return {
         name: {split: sum(row["split"] == split for row in rows) for split in ("train", "val", "test")}
         for name, rows in tables.items()
@@ -220,7 +220,7 @@ def coordinates(folder: Path) -> dict[int, tuple[float, float]]:
     return found
 
 
-def altitude(files: list[str]) -> Row:
+def heights_sensor(files: list[str]) -> Row:
     """A sensor like ``elevation`` with the statistics of files, so that a chip's height is not standardised away."""
     metres = np.concatenate([rasterio.open(file).read(1).ravel() for file in files]).astype(float)
     return {

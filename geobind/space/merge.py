@@ -17,6 +17,7 @@ from torch import Tensor
 
 from geobind import __version__
 from geobind.errors import SpaceError, nearest
+from geobind.plan import unlike
 from geobind.plugins import get_plugins
 from geobind.progress import say
 from geobind.space.checkpoint import read_tower, save_space, tower_file
@@ -118,8 +119,10 @@ def check_ancestry(a: TowerRecord, b: TowerRecord, *, where: str) -> None:
         SpaceError: Encoder, head or preprocessing differ, or not one state of the weights is known to be common.
     """
     name = a.modality
+    one, other = (record.model_dump(include=set(ALIKE)) for record in (a, b))
     for key in ALIKE:
-        if (x := getattr(a, key)) != (y := getattr(b, key)):
+        if one[key] != other[key]:
+            x, y = unlike(one[key], other[key])
             raise SpaceError(f"the {name} towers differ in their {key}: {x} and {y}", where=where, fix=LEAVE_OUT)
     if a.sha256 == b.sha256 or set(a.lineage) & set(b.lineage):
         return
