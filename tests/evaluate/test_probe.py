@@ -368,7 +368,7 @@ def test_the_protocol_travels_with_every_figure(made):
         assert measure.protocol["dataset"] == "data-1"
         assert measure.protocol["train items"] == 120
         assert measure.n == 80
-    assert finding.protocol["space"] == "f00dcafe"
+    assert (finding.protocol["space"], finding.protocol["fingerprint"]) == ("toy", "f00dcafe")
     assert finding.protocol["linear probe"].startswith("alpha = ")
     assert finding.protocol["k-NN"].startswith("k = ")
     assert len({(m.of, m.metric) for m in finding.measures}) == len(finding.measures) == 9

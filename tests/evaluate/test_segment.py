@@ -171,12 +171,14 @@ def test_tokens_that_are_the_words_tell_every_pixel(mosaics, tmp_path, drawn):
     assert set(subject.space.prompts) == {f"a photo of {w}." for w in WORDS} | {f"{w} from above" for w in WORDS}
     assert found.details["IoU"]["words alone"] == dict.fromkeys(WORDS, 1.0)
     assert len(found.details["places"]) == 10 and found.details["places"][0]["lat"] == 12.5
+    assert (found.protocol["space"], found.protocol["fingerprint"]) == ("mosaics", "f00d")
     assert found.protocol["tokens"] == "4 × 4" and found.protocol["seen of an image"] == "all"
     for picture in found.pictures:
         with Image.open(io.BytesIO(picture.png)) as image:
             assert min(image.size) > 200
     names = {path.name for path in write_report(tmp_path, None, [found])}
     assert {"segment-tiles-places.png", "segment-tiles-classes.png"} <= names
+    assert "<h1>mosaics</h1>" in (tmp_path / "report.html").read_text()
     assert json.loads((tmp_path / "results.json").read_text())["findings"][0]["name"] == "segment-tiles"
 
 

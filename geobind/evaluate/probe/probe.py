@@ -56,7 +56,8 @@ def probe(
         protocol={
             **words.common_protocol(task),
             **{words.NAME[read.chosen.method]: str(read.chosen) for read in reads},
-            "space": subject.space.fingerprint,
+            "space": subject.space.name,
+            "fingerprint": subject.space.fingerprint,
             **({"few-shot seed": seed} if curve else {}),
         },
         measures=tuple(tables.measures(task, reads, chance, curve, seed)),

@@ -110,7 +110,8 @@ def protocol(run: Run) -> dict[str, Value]:
         "origin": run.scenes.dataset.origin(run.image, task.masks),
         "limit": task.limit,
         "interval": METHOD,
-        "space": run.space.fingerprint,
+        "space": run.space.name,
+        "fingerprint": run.space.fingerprint,
     }
 
 
